@@ -1,0 +1,50 @@
+# Every verb of the project. `make` alone lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test serve lint bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+.venv/ready: requirements/all.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "mien: needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up .venv with pinned dependencies (about 1.2 GB, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r requirements/all.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: weights
+weights: .venv/ready
+	@$(BIN)/mien weights fetch
+
+setup: .venv/ready weights ## environment in .venv and the model weights; what all other targets need
+
+demo: setup ## the whole story on a simulated person; results in out/demo
+	@$(BIN)/mien demo --out out/demo
+
+test: setup ## all tests, with real weights, PostgreSQL and HTTP
+	@MIEN_TEST_MUST_RUN=1 $(BIN)/python -m pytest
+
+serve: setup ## the service on http://127.0.0.1:8000 with its worker and its own PostgreSQL
+	@exec $(BIN)/mien serve
+
+lint: .venv/ready ## style, types and import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: setup ## benchmarks as a table, and as JSON in out/bench.json
+	@$(BIN)/python -m lab.bench --out out/bench.json
+
+lock: .venv/ready ## pin again what pyproject.toml asks for (needs uv)
+	@uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q -o requirements/service.lock
+	@uv pip compile pyproject.toml --extra build --extra simulate --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements/service.lock -q -o requirements/all.lock
+
+clean: ## remove what was built; var/ (weights, database, keys) stays
+	@rm -rf .venv out

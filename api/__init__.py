@@ -1,0 +1,1 @@
+"""The shell: HTTP, SQL, settings, the wall clock and the command line."""

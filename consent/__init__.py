@@ -1,0 +1,1 @@
+"""What did this person allow, and does it still hold?"""

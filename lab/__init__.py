@@ -1,0 +1,1 @@
+"""The counterpart: a simulated person and attacks to test against, and the measuring of error rates."""

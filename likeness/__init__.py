@@ -1,0 +1,1 @@
+"""Make the double, only with a permit."""

@@ -1,0 +1,1 @@
+"""Is a live person doing, now, what we asked?"""

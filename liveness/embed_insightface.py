@@ -1,0 +1,54 @@
+"""Face templates with InsightFace's ArcFace class on ONNX Runtime.
+
+The card says what kind of model the file is and how its input is scaled; nothing is guessed from shapes or names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveness.capture import RgbImage
+from liveness.errors import EngineError
+from liveness.template import FaceTemplate, template
+
+
+class ArcFaceEmbedder:
+    """``FaceEmbedder``: five-point alignment to 112x112, RGB, ``(x - mean) / std``."""
+
+    def __init__(self, model_file: Path, sha256: str, *, mean: float = 127.0, std: float = 128.0) -> None:
+        """Raises: EngineError when the model file does not load."""
+        with contextlib.redirect_stdout(io.StringIO()):  # the library prints
+            import onnxruntime
+            from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 2
+            options.log_severity_level = 3
+            try:
+                session = onnxruntime.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
+                self._model = ArcFaceONNX(model_file=str(model_file), session=session)
+            except Exception as error:  # the libraries raise several unrelated types
+                raise EngineError("face embedder does not load") from error
+        self._model.input_mean, self._model.input_std = mean, std
+        self.contract_id = f"arcface-{sha256[:12]}-112-rgb-5pt"
+        self.model_version = f"arcface {sha256[:12]}"
+
+    def embed(self, image: RgbImage, points: NDArray[np.float32]) -> FaceTemplate:
+        """Template of the face whose five points are given.
+
+        Raises:
+            EngineError: when the model fails or answers with no finite vector.
+        """
+        from insightface.utils.face_align import norm_crop
+
+        try:
+            crop = norm_crop(np.ascontiguousarray(image[..., ::-1]), landmark=np.asarray(points, np.float32))
+            vector = self._model.get_feat(crop)
+        except Exception as error:  # the libraries raise several unrelated types
+            raise EngineError("face embedder failed") from error
+        return template(vector, contract_id=self.contract_id)

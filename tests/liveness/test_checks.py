@@ -1,0 +1,155 @@
+"""Each check lets the person through who does as asked, and stops the one who does not, with a code that says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from liveness.challenge import Direction
+from liveness.checks import CHECKS, SIMULATOR_MARK, run_checks
+from liveness.policy import SIMULATED, STRICT, LivenessPolicy
+from liveness.reasons import ADVICE, Reason
+from liveness.verdict import Live, NotLive, Outcome, judge
+from tests.people import NOW, Person, challenge
+
+L, R = Direction.LEFT, Direction.RIGHT
+
+
+def verdict(person: Person, *, asked_for=None, policy: LivenessPolicy = STRICT, change=None):  # type: ignore[no-untyped-def]
+    asked_for = asked_for or challenge()
+    evidence = person.evidence(asked_for)
+    if change is not None:
+        evidence = replace(evidence, **change)
+    return judge(
+        run_checks(evidence, asked_for, policy),
+        required=[check.name for check in CHECKS],
+        challenge=asked_for,
+        capture_sha256="0" * 64,
+        policy=policy,
+        models={},
+        now=NOW,
+    )
+
+
+def test_who_does_as_asked_is_live() -> None:
+    shown = verdict(Person())
+    assert isinstance(shown, Live), shown
+    assert shown.assurance.value == "web"
+
+
+def test_a_mirrored_camera_changes_nothing_when_the_client_says_so() -> None:
+    assert isinstance(verdict(Person(mirrored=True)), Live)
+
+
+def test_a_mirrored_camera_that_is_not_declared_reads_as_the_wrong_side() -> None:
+    lied = verdict(Person(mirrored=True), change={"mirrored": False})
+    assert isinstance(lied, NotLive)
+    assert Reason.WRONG_TURN in lied.reasons
+
+
+@pytest.mark.parametrize(
+    ("who", "person", "code"),
+    [
+        ("says other digits", Person(says="480216"), Reason.WRONG_DIGITS),
+        ("says the digits backwards", Person(says="512084"), Reason.WRONG_DIGITS),
+        ("leaves the last digit out", Person(says="48021"), Reason.DIGITS_NOT_HEARD),
+        ("adds a digit", Person(says="4802153"), Reason.DIGITS_NOT_HEARD),
+        ("mumbles", Person(accepted=False), Reason.DIGITS_NOT_HEARD),
+        ("is not heard at all", Person(heard=False), Reason.NOT_MEASURED),
+        ("whispers", Person(sound_dbfs=-50.0), Reason.SOUND_TOO_QUIET),
+        ("has the microphone off", Person(sound_dbfs=None), Reason.NO_SOUND),
+        ("does not turn", Person(turns=()), Reason.TURN_MISSING),
+        ("leaves the last turn out", Person(turns=(L, R)), Reason.TURN_MISSING),
+        ("turns to the wrong side", Person(turns=(R, L, R)), Reason.WRONG_TURN),
+        ("turns once more", Person(turns=(L, R, L, R)), Reason.EXTRA_TURN),
+        ("turns too little", Person(turn_deg=20.0), Reason.TURN_MISSING),
+        ("does not hold the turn", Person(turn_hold_ms=0), Reason.TURN_MISSING),
+        ("turns before speaking", Person(turns_first=True), Reason.WRONG_ORDER),
+        ("looks away at first", Person(resting_yaw_deg=16.0), Reason.NOT_FRONTAL),
+        ("keeps the mouth still", Person(mouth=0.01), Reason.MOUTH_NOT_MOVING),
+        ("leaves the picture", Person(lost_from_ms=4000, lost_for_ms=900), Reason.FACE_LOST),
+        ("is never in the picture", Person(lost_from_ms=0, lost_for_ms=99_000), Reason.NO_FACE),
+        ("has somebody beside them", Person(second_face_for_ms=800), Reason.SECOND_FACE),
+        ("sits far away", Person(width=80.0), Reason.FACE_TOO_SMALL),
+        ("is another after the digits", Person(person_at=lambda p: 2 if "return" in p else 1), Reason.PERSON_CHANGED),
+        ("looks like a screen", Person(live_probability=0.1), Reason.ATTACK_SUSPECTED),
+        ("was not scored for attacks", Person(live_probability=None), Reason.NOT_MEASURED),
+        ("records at ten frames a second", Person(facts={"source_fps": 10.0}), Reason.LOW_FRAME_RATE),
+        ("records a stamp-sized picture", Person(facts={"width": 240}), Reason.LOW_RESOLUTION),
+        ("cuts the recording", Person(facts={"longest_gap_ms": 900}), Reason.CUT_IN_RECORDING),
+        ("adds the sound later", Person(facts={"audio_start_ms": 1500}), Reason.SOUND_PICTURE_MISMATCH),
+        ("has no sound track", Person(facts={"audio_start_ms": None, "audio_codec": None}), Reason.NO_SOUND),
+        ("is our own simulator", Person(facts={"writing_app": f"x {SIMULATOR_MARK}"}), Reason.SIMULATED_CAPTURE),
+    ],
+)
+def test_who_does_not_is_stopped_and_told_why(who: str, person: Person, code: Reason) -> None:
+    stopped = verdict(person)
+    assert isinstance(stopped, NotLive), f"somebody who {who} passed"
+    assert code in stopped.reasons, f"{who}: {stopped.reasons}"
+
+
+def test_a_simulated_capture_passes_only_under_the_simulated_policy_and_stays_simulated() -> None:
+    person = Person(facts={"writing_app": SIMULATOR_MARK})
+    passed = verdict(person, policy=SIMULATED)
+    assert isinstance(passed, Live)
+    assert passed.assurance.value == "simulated"
+    assert not passed.assurance.satisfies(STRICT.assurance)
+
+
+def test_turning_straight_from_one_side_to_the_other_is_not_returning_between() -> None:
+    stopped = verdict(Person(returns_between=False, turns=(L, L, R)), asked_for=challenge(turns="left,left,right"))
+    assert isinstance(stopped, NotLive)
+
+
+@pytest.mark.parametrize("missing", ["track", "transcript"])
+def test_what_was_not_measured_did_not_pass(missing: str) -> None:
+    assert isinstance(verdict(Person(), change={missing: None}), NotLive)
+
+
+def test_without_templates_nobody_is_the_same_person() -> None:
+    assert isinstance(verdict(Person(), change={"templates": ()}), NotLive)
+
+
+@pytest.mark.parametrize("phase", ["digits_1", "return_1", "return_3"])
+def test_identity_must_be_measured_in_every_phase(phase: str) -> None:
+    full = Person().evidence(challenge()).templates
+    partial = verdict(Person(), change={"templates": tuple(t for t in full if t.phase != phase)})
+    assert isinstance(partial, NotLive)
+
+
+@pytest.mark.parametrize(("degrees", "live"), [(25.9, False), (26.6, True)])
+def test_the_turn_limit_is_measured_from_the_own_baseline(degrees: float, live: bool) -> None:
+    """The resting head stands at 1.5 degrees: a left turn reads from there, so the raw angle is not what counts."""
+    person = Person(turn_deg=degrees - 1.2, resting_yaw_deg=1.2)
+    assert isinstance(verdict(person), Live) is live
+
+
+def test_a_verdict_without_required_checks_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        judge((), required=[], challenge=challenge(), capture_sha256="", policy=STRICT, models={}, now=NOW)
+
+
+def test_a_check_that_did_not_run_makes_it_not_live() -> None:
+    results = run_checks(Person().evidence(challenge()), challenge(), STRICT)
+    for left_out in range(len(results)):
+        partial = results[:left_out] + results[left_out + 1 :]
+        stopped = judge(
+            partial,
+            required=[check.name for check in CHECKS],
+            challenge=challenge(),
+            capture_sha256="",
+            policy=STRICT,
+            models={},
+            now=NOW,
+        )
+        assert isinstance(stopped, NotLive)
+
+
+def test_every_result_that_is_no_pass_has_a_code_and_every_code_has_advice_in_both_languages() -> None:
+    for result in run_checks(Person(says="1", turns=()).evidence(challenge()), challenge(), STRICT):
+        assert (result.code is None) == (result.outcome is Outcome.PASS)
+    for reason in Reason:
+        advice = ADVICE[reason]
+        assert advice.en
+        assert any("\u4e00" <= character <= "\u9fff" for character in advice.zh)
