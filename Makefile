@@ -9,13 +9,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-.venv/ready: requirements/all.lock pyproject.toml
+.venv/ready: requirements/all.lock requirements/build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "mien: needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up .venv with pinned dependencies (about 1.2 GB, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r requirements/all.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --require-hashes --only-binary=:all: -r requirements/build.lock
+	@$(BIN)/python -m pip install -qq --require-hashes --no-build-isolation --only-binary=:all: --no-binary=srt -r requirements/all.lock
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: weights
@@ -42,9 +43,11 @@ lint: .venv/ready ## style, types and import rules
 bench: setup ## benchmarks as a table, and as JSON in out/bench.json
 	@$(BIN)/python -m lab.bench --out out/bench.json
 
-lock: .venv/ready ## pin again what pyproject.toml asks for (needs uv)
-	@uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q -o requirements/service.lock
-	@uv pip compile pyproject.toml --extra build --extra simulate --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -c requirements/service.lock -q -o requirements/all.lock
+PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q
+lock: ## pin again what pyproject.toml asks for (needs uv)
+	@$(PIN) requirements/build.in -o requirements/build.lock
+	@$(PIN) pyproject.toml -o requirements/service.lock
+	@$(PIN) pyproject.toml --extra simulate --extra dev -c requirements/service.lock -o requirements/all.lock
 
 clean: ## remove what was built; var/ (weights, database, keys) stays
 	@rm -rf .venv out
