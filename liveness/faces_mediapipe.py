@@ -70,6 +70,7 @@ class MediapipeFaces:
         with self._lock:
             if self._still is None:
                 self._still = self._open("IMAGE", _MOST_FOUND)
+                _close_before_exit(self._still)
             return _faces(self._ask(self._still, image, None), image)
 
     def _open(self, mode: str, most: int) -> Any:
@@ -100,6 +101,17 @@ class MediapipeFaces:
             return landmarker.detect(picture) if at_ms is None else landmarker.detect_for_video(picture, at_ms)
         except Exception as error:  # the library raises several unrelated types
             raise EngineError("face landmarker failed") from error
+
+
+def _close_before_exit(landmarker: Any) -> None:
+    """Close while threads can still be started.
+
+    The library closes through a thread pool; at the usual time of clean-up (``atexit``, ``__del__``) pools are shut down
+    already and it prints a traceback. Only threading's own hook is early enough, and it has no public name.
+    """
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(landmarker.close)
 
 
 def _faces(result: Any, image: RgbImage) -> tuple[Face, ...]:

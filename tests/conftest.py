@@ -27,14 +27,14 @@ def weights() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """With MIEN_TEST_MUST_RUN=1 (as in ``make test``) a skipped weights or service test fails the run."""
-    if os.environ.get("MIEN_TEST_MUST_RUN") == "1" and _unwanted_skips(terminalreporter):
+    """With TESTS_MUST_RUN=1 (as in ``make test``) a skipped weights or service test fails the run."""
+    if os.environ.get("TESTS_MUST_RUN") == "1" and _unwanted_skips(terminalreporter):
         terminalreporter.write_line("FAILED: tests were skipped that must run (see above)", red=True)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    must_run = os.environ.get("MIEN_TEST_MUST_RUN") == "1"
+    must_run = os.environ.get("TESTS_MUST_RUN") == "1"
     if must_run and reporter is not None and exitstatus == 0 and _unwanted_skips(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -112,7 +112,8 @@ class Person:
         )
         end_ms = START_MS + speech_ms + 400 + len(turns) * TURN_MS + 1000
         sightings = tuple(
-            Sighting(at_ms=at_ms, faces=self._faces(at_ms, words, turns, turns_at)) for at_ms in range(0, end_ms, FRAME_MS)
+            Sighting(at_ms=at_ms, faces=self._faces(at_ms, words, turns, turns_at))
+            for at_ms in range(0, end_ms, FRAME_MS)
         )
         phases = ["start", "digits_1", *(f"return_{i + 1}" for i in range(len(turns)))]
         return Evidence(

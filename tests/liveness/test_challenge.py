@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -18,7 +19,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 def test_digits_never_repeat_next_to_each_other_and_all_occur_everywhere() -> None:
     chance = random.Random(5)
     drawn = [draw_digits(6, chance) for _ in range(3000)]
-    assert all(one != other for digits in drawn for one, other in zip(digits, digits[1:], strict=False))
+    assert all(one != other for digits in drawn for one, other in pairwise(digits))
     for place in range(6):
         counts = Counter(digits[place] for digits in drawn)
         assert set(counts) == set("0123456789")
@@ -34,15 +35,15 @@ def test_turns_always_show_both_sides_and_every_such_order_is_drawn() -> None:
 
 
 def test_a_challenge_lives_as_long_as_the_policy_says() -> None:
-    drawn = issue(
-        STRICT, challenge_id="c", nonce="0" * 32, language=Language.CHINESE, chance=random.Random(1), now=NOW
-    )
+    drawn = issue(STRICT, challenge_id="c", nonce="0" * 32, language=Language.CHINESE, chance=random.Random(1), now=NOW)
     assert drawn.expires_at - drawn.issued_at == timedelta(seconds=120)
     assert len(drawn.digits) == 6
     assert len(drawn.turns) == 3
 
 
-@pytest.mark.parametrize(("digits", "turns"), [("", "left"), ("12a", "left"), ("1" * 13, "left"), ("12", "up"), ("12", "l")])
+@pytest.mark.parametrize(
+    ("digits", "turns"), [("", "left"), ("12a", "left"), ("1" * 13, "left"), ("12", "up"), ("12", "l")]
+)
 def test_a_malformed_challenge_is_refused(digits: str, turns: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         asked(digits, turns, language=Language.ENGLISH, policy=STRICT, now=NOW)

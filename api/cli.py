@@ -1,0 +1,546 @@
+"""The command ``mien``.
+
+Every command answers on stdout (JSON where a program may read it) and complains on stderr, in one line with a code. Heavy
+parts are imported inside the command that needs them, so that ``mien --help`` is quick.
+
+Exit codes: 0 done (and live, same person, verified); 1 the answer is no; 2 the input or the call cannot be used; 3 something
+of the installation is missing or damaged; 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from liveness.capture import RgbImage
+    from liveness.evidence import FaceEmbedder, FaceFinder, Transcript
+    from liveness.template import FaceTemplate
+
+_YES, _NO, _UNUSABLE, _BROKEN, _STOPPED = 0, 1, 2, 3, 130
+_INPUT_ERRORS = ("MediaError", "LabError", "RecordInvalid", "LedgerBroken", "TokenInvalid")
+
+
+class InputInvalid(Exception):
+    """What was asked for cannot be done with this input."""
+
+    def __init__(self, message: str, *, code: str = "input_invalid") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.run(options)
+    except KeyboardInterrupt:
+        status = _STOPPED
+    except BrokenPipeError:
+        # the reader left (mien ... | head): not our fault, and nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _YES
+    except Exception as error:  # the last resort of a command line: one line, never a traceback
+        if os.environ.get("PYTHONDEVMODE") == "1":
+            raise
+        code = getattr(error, "code", None)
+        known = isinstance(code, str)
+        print(f"mien: {code if known else 'internal_error'}: {_one_line(error)}", file=sys.stderr)
+        status = _UNUSABLE if _is_input(error) else _BROKEN
+    sys.exit(status)
+
+
+def _is_input(error: BaseException) -> bool:
+    return isinstance(error, InputInvalid | OSError | ValueError) or any(
+        kind.__name__ in _INPUT_ERRORS for kind in type(error).__mro__
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def _examine(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from api.engines import open_liveness
+    from liveness.challenge import asked
+    from liveness.decode import decode
+    from liveness.digits import Language
+    from liveness.examine import examine, verdict_json
+    from liveness.policy import POLICIES
+
+    policy, language = POLICIES[options.policy], Language(options.language)
+    challenge = asked(options.digits, options.turns, language=language, policy=policy, now=datetime.now(UTC))
+    data = _read(options.capture)
+    with _own_output():
+        capture = decode(data, policy=policy)
+        engines = open_liveness(_settings(options), languages=(language,))
+        if language not in engines.recognisers:
+            raise InputInvalid(f"no speech recogniser for {language.value} is installed", code="language_unavailable")
+        now = datetime.now(UTC)
+        found = examine(capture, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now)
+        answer = json.dumps(verdict_json(found.verdict, found.timing_ms), indent=2)
+        if options.plot:
+            from liveness.plot import plot
+
+            plot(found, policy, Path(options.plot))
+    if options.json:
+        Path(options.json).write_text(answer + "\n", encoding="utf-8")
+    print(answer)
+    return _YES if found.live else _NO
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    with _simulator():
+        from lab.simulate import simulate
+    from liveness.challenge import asked
+    from liveness.digits import Language
+    from liveness.policy import SIMULATED
+
+    settings = _settings(options)
+    language = Language(options.language)
+    challenge = asked(options.digits, options.turns, language=language, policy=SIMULATED, now=_long_ago())
+    with _own_output(), _bar("rendering") as progress:
+        simulate(
+            Path(options.out),
+            digits=challenge.digits,
+            turns=challenge.turns,
+            language=language,
+            portrait=None if options.portrait is None else Path(options.portrait),
+            attack=options.attack,
+            seed=options.seed,
+            weights=settings.weights,
+            progress=progress,
+        )
+    print(json.dumps({"out": options.out, "attack": options.attack, "seed": options.seed}))
+    return _YES
+
+
+def _compare(options: argparse.Namespace) -> int:
+    import csv
+
+    if bool(options.pairs) == bool(options.a and options.b):
+        raise InputInvalid("give two pictures, or --pairs FILE.csv")
+    if options.pairs:
+        file = Path(options.pairs)
+        with file.open(newline="", encoding="utf-8") as rows:
+            reader = csv.DictReader(rows)
+            if not {"a", "b"} <= set(reader.fieldnames or ()):
+                raise InputInvalid("the file of pairs needs the columns a,b")
+            pairs = [(row["a"], row["b"]) for row in reader]
+        base = file.parent
+    else:
+        pairs, base = [(options.a, options.b)], Path()
+    with _own_output():
+        from api.engines import open_faces
+        from liveness.policy import STRICT
+        from liveness.template import similarity
+
+        finder, embedder = open_faces(_settings(options))
+    known: dict[str, FaceTemplate | str] = {}
+    all_same = True
+    for a, b in pairs:
+        with _own_output():
+            for name in (a, b):
+                if name not in known:
+                    known[name] = _template_of(name, base, finder, embedder)
+        one, two = known[a], known[b]
+        answer: dict[str, object] = {"a": a, "b": b, "similarity": None, "same_person": None}
+        if isinstance(one, str) or isinstance(two, str):
+            answer["code"] = one if isinstance(one, str) else two
+        else:
+            alike = similarity(one, two)
+            same = alike >= STRICT.same_person.value
+            answer |= {"similarity": round(alike, 4), "same_person": same, "code": "same" if same else "different"}
+        all_same = all_same and answer["same_person"] is True
+        print(json.dumps(answer), flush=True)
+    return _YES if all_same or options.pairs else _NO
+
+
+def _template_of(name: str, base: Path, finder: FaceFinder, embedder: FaceEmbedder) -> FaceTemplate | str:
+    """The largest face of a picture, or a code why there is none. ``name`` from here, else from the folder ``base``."""
+    from liveness.decode import decode_picture
+    from liveness.errors import MediaError
+
+    try:
+        image: RgbImage = decode_picture(_read(name if Path(name).is_file() else str(base / name)))
+    except (MediaError, InputInvalid) as error:
+        return error.code
+    found = finder.find_every(image)
+    if not found:
+        return "no_face"
+    face = found[0].face
+    return "face_unjudged" if face is None else embedder.embed(image, face.points)
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    from api.engines import open_recogniser
+    from liveness.checks import said
+    from liveness.decode import decode_sound
+    from liveness.digits import Language
+
+    language = Language(options.language)
+    expect: str | None = options.expect
+    if expect is not None and (not expect.isascii() or not expect.isdigit()):
+        raise InputInvalid("--expect takes digits 0-9")
+    audio = decode_sound(_read(options.audio))
+    with _own_output():
+        recogniser = open_recogniser(_settings(options), language=language, engine=options.engine)
+        heard: Transcript = recogniser.transcribe(
+            audio, language=language, expecting=None if expect is None else len(expect)
+        )
+    accepted = heard.accepted if expect is None else said(heard, expect)
+    words = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in heard.words]
+    print(json.dumps({"digits": heard.digits, "words": words, "engine": heard.engine, "accepted": accepted}))
+    return _YES if accepted else _NO
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise InputInvalid(f"{folder} is no folder")
+    with _own_output():
+        from api.engines import open_faces, open_liveness
+        from lab.evaluate import evaluate
+        from liveness.digits import Language
+        from liveness.policy import POLICIES
+
+        settings = _settings(options)
+        engines = open_liveness(settings, languages=(Language.ENGLISH,))
+        finder, _ = open_faces(settings)
+        report = evaluate(
+            folder,
+            engines=engines,
+            finder=finder,
+            policy=POLICIES["strict"],
+            say=lambda line: print(f"mien: {line}", file=sys.stderr, flush=True),
+        )
+    if options.json:
+        Path(options.json).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    print(report.table())
+    return _YES
+
+
+def _weights_list(options: argparse.Namespace) -> int:
+    from api.fetch import table
+    from liveness.weights import all_cards
+
+    print(table(all_cards(), _settings(options).weights))
+    return _YES
+
+
+def _weights_fetch(options: argparse.Namespace) -> int:
+    from api.fetch import fetch
+    from liveness.weights import all_cards
+
+    settings = _settings(options)
+    cards = all_cards()
+    wanted = [card for card in cards if (card.id in options.card if options.card else card.default)]
+    unknown = set(options.card) - {card.id for card in cards}
+    if unknown:
+        raise InputInvalid(f"no card {sorted(unknown)[0]}; there are: {', '.join(card.id for card in cards)}")
+    source = Path(options.source) if options.source else settings.weights_from
+    fetch(
+        wanted,
+        settings.weights,
+        from_folder=source,
+        accept_noncommercial=options.accept_noncommercial or settings.accept_noncommercial,
+        say=lambda line: print(line, flush=True),
+    )
+    return _YES
+
+
+def _weights_check(options: argparse.Namespace) -> int:
+    from api.fetch import check
+    from liveness.weights import all_cards
+
+    settings = _settings(options)
+    cards = [card for card in all_cards() if card.default or (settings.weights / card.id).is_dir()]
+    good, lines = check(cards, settings.weights)
+    print(lines)
+    return _YES if good else _BROKEN
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from api.serve import serve
+
+    return serve(_settings(options))
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from api.worker import run
+
+    return run(_settings(options))
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from api.database import migrate
+
+    migrate(_settings(options))
+    return _YES
+
+
+def _keys_create(options: argparse.Namespace) -> int:
+    from api.auth import create_api_key
+
+    print(create_api_key(_settings(options), role=options.role, name=options.name))
+    return _YES
+
+
+def _ledger_verify(options: argparse.Namespace) -> int:
+    from api.audit import verify_ledger, verify_proof
+
+    if options.proof:
+        answer = verify_proof(Path(options.proof), keys=None if options.keys is None else Path(options.keys))
+    else:
+        answer = verify_ledger(_settings(options))
+    print(json.dumps(answer))
+    return _YES if answer["valid"] else _NO
+
+
+def _clip_verify(options: argparse.Namespace) -> int:
+    from api.audit import verify_clip_file
+
+    answer = verify_clip_file(
+        _settings(options), Path(options.file), None if options.anchor is None else Path(options.anchor)
+    )
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    return _YES if answer["state"] == "Trusted" else _NO
+
+
+def _demo(options: argparse.Namespace) -> int:
+    with _simulator():
+        from lab.demo import demo
+
+    return demo(Path(options.out), weights=_settings(options).weights)
+
+
+# --- what commands share ---------------------------------------------------------------------------------------------
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from dataclasses import replace
+
+    from api.settings import read_settings
+
+    settings = read_settings(os.environ)
+    if getattr(options, "weights", None):
+        return replace(settings, weights=Path(options.weights))
+    return settings
+
+
+def _read(name: str) -> bytes:
+    """The bytes of a file, refused before reading when it is larger than anything we judge."""
+    file = Path(name)
+    if not file.is_file():
+        raise InputInvalid(f"{name} is no file", code="file_missing")
+    if file.stat().st_size > _MOST_BYTES:
+        raise InputInvalid(f"{name} is larger than {_MOST_BYTES // 1_000_000} MB", code="media_too_large")
+    return file.read_bytes()
+
+
+_MOST_BYTES = 64_000_000
+
+
+def _long_ago() -> object:
+    from datetime import UTC, datetime
+
+    return datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@contextlib.contextmanager
+def _simulator() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputInvalid(
+            f"the simulated person is not installed ({error.name} is missing): pip install 'mien[simulate]'",
+            code="simulator_missing",
+        ) from error
+
+
+@contextlib.contextmanager
+def _own_output() -> Iterator[None]:
+    """Keep what model libraries print in C (stdout and stderr) out of our answers; errors still leave as exceptions."""
+    sys.stdout.flush()
+    saved_out, saved_err = os.dup(1), os.dup(2)
+    real_err = sys.stderr
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            sys.stderr = open(saved_err, "w", closefd=False, buffering=1)  # noqa: SIM115 - restored below
+            yield
+    finally:
+        sys.stderr = real_err
+        os.dup2(saved_out, 1)
+        os.dup2(saved_err, 2)
+        os.close(saved_out)
+        os.close(saved_err)
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr; the callable takes the share done, 0..1."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, desc=what, unit="%", file=sys.stderr, disable=None, leave=False) as bar:
+
+        def progress(share: float) -> None:
+            bar.update(int(100 * share) - bar.n)
+
+        yield progress
+
+
+# --- the parser ------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mien",
+        description="Lets a real person's face into generated video only with that person's proven, living consent.",
+        epilog="example: mien demo --out out/demo",
+    )
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    examine = _add(
+        verbs,
+        "examine",
+        _examine,
+        "the verdict on a recording",
+        "mien examine take.mp4 --digits 480215 --turns left,right,left",
+    )
+    examine.add_argument("capture", help="recording: mp4, mov, webm, mkv or avi")
+    _asked(examine)
+    examine.add_argument("--mirrored", action="store_true", help="the recording's pictures are mirrored")
+    examine.add_argument("--policy", choices=("strict", "simulated"), default="strict")
+    examine.add_argument("--json", metavar="FILE", help="write the verdict here too")
+    examine.add_argument("--plot", metavar="FILE.png", help="draw yaw, mouth, digits and checks over time")
+
+    simulate = _add(
+        verbs,
+        "simulate",
+        _simulate,
+        "a recording of a simulated person, or an attack on it",
+        "mien simulate take.mp4 --digits 480215 --turns left,right,left --attack photo",
+    )
+    simulate.add_argument("out", help="file to write (mp4)")
+    _asked(simulate)
+    simulate.add_argument(
+        "--portrait", metavar="IMG", help="whose face; default: scikit-image's public-domain test portrait"
+    )
+    simulate.add_argument("--attack", metavar="NAME", help="photo, wrong_digits, no_turns, replay, swap or silent")
+    simulate.add_argument("--seed", type=int, default=1, help="same seed, same recording (default 1)")
+
+    compare = _add(verbs, "compare", _compare, "are these faces the same person?", "mien compare one.jpg two.jpg")
+    compare.add_argument("a", nargs="?", help="picture")
+    compare.add_argument("b", nargs="?", help="picture")
+    compare.add_argument(
+        "--pairs", metavar="FILE.csv", help="many pairs: columns a,b, paths from here or from the file's folder"
+    )
+
+    transcribe = _add(
+        verbs, "transcribe", _transcribe, "the digits said in a recording", "mien transcribe digits.wav --expect 480215"
+    )
+    transcribe.add_argument("audio", help="sound file, or a recording with sound")
+    transcribe.add_argument("--language", choices=("en", "zh", "ko"), default="en")
+    transcribe.add_argument(
+        "--engine", choices=("vosk", "whisper"), help="default: the best one installed for the language"
+    )
+    transcribe.add_argument("--expect", metavar="DIGITS", help="accepted only when exactly these were said")
+
+    evaluate = _add(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "error rates on recordings of real people",
+        "mien evaluate recordings --json rates.json",
+    )
+    evaluate.add_argument("folder", help="recordings, laid out as the docstring of lab/evaluate.py says")
+    evaluate.add_argument("--json", metavar="OUT", help="write the figures here")
+
+    _weights_verbs(verbs)
+    _add(verbs, "serve", _serve, "the service with its worker", "mien serve")
+    _add(verbs, "worker", _worker, "one more worker on the same database", "mien worker")
+    _add(verbs, "migrate", _migrate, "bring the database's schema up to date", "mien migrate")
+    demo = _add(verbs, "demo", _demo, "the whole story on a simulated person", "mien demo --out out/demo")
+    demo.add_argument("--out", default="out/demo", metavar="DIR")
+
+    keys = _group(verbs, "keys", "API keys", "mien keys create --role backend --name studio")
+    create = _add(keys, "create", _keys_create, "prints an API key once", "mien keys create --role app --name shop")
+    create.add_argument("--role", choices=("app", "backend", "auditor", "admin"), required=True)
+    create.add_argument("--name", required=True)
+
+    ledger = _group(verbs, "ledger", "the log of consent events", "mien ledger verify --proof receipt.json")
+    verify = _add(
+        ledger,
+        "verify",
+        _ledger_verify,
+        "check the log, or a receipt offline",
+        "mien ledger verify --proof receipt.json",
+    )
+    verify.add_argument("--proof", metavar="FILE", help="a receipt; checked without the database")
+    verify.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those inside the receipt")
+
+    clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
+    check = _add(
+        clip, "verify", _clip_verify, "check a clip's manifest, offline", "mien clip verify clip.mp4 --anchor ca.pem"
+    )
+    check.add_argument("file")
+    check.add_argument("--anchor", metavar="PEM", help="trust anchor; default: the authority of this service's keys")
+    return parser
+
+
+def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    weights = _group(verbs, "weights", "model weights: list, fetch, check", "mien weights fetch")
+    _add(weights, "list", _weights_list, "the model cards and what is here", "mien weights list")
+    fetch = _add(
+        weights, "fetch", _weights_fetch, "fetch and verify what is missing", "mien weights fetch --from ~/weights"
+    )
+    fetch.add_argument("card", nargs="*", help="cards to fetch; default: the default set")
+    fetch.add_argument("--from", dest="source", metavar="FOLDER", help="look here first")
+    fetch.add_argument("--accept-noncommercial", action="store_true", help="accept licences that forbid commercial use")
+    _add(weights, "check", _weights_check, "check sizes and SHA-256", "mien weights check")
+
+
+def _asked(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--digits", required=True, help="the digits asked for, such as 480215")
+    parser.add_argument(
+        "--turns", required=True, help="the turns asked for, such as left,right,left (the person's own sides)"
+    )
+    parser.add_argument("--language", choices=("en", "zh", "ko"), default="en")
+
+
+def _group(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, example: str
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    parser = verbs.add_parser(name, help=what, description=what, epilog=f"example: {example}")
+    return parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+
+def _add(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=what, description=what, epilog=f"example: {example}")
+    parser.add_argument("--weights", metavar="DIR", help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+    return parser
+
+
+if __name__ == "__main__":
+    main()
