@@ -233,43 +233,54 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _weights_list(options: argparse.Namespace) -> int:
+    from api.engines import all_cards
     from api.fetch import table
-    from liveness.weights import all_cards
 
-    print(table(all_cards(), _settings(options).weights))
+    settings = _settings(options)
+    print(f"{'card':<22}{'role':<26}{'language':<10}{'MB':>7}  {'state':<9}{'set':<9}licence")
+    for row in table(all_cards(settings), settings.weights):
+        size, chosen = row.bytes / 1e6, "default" if row.default else "-"
+        print(
+            f"{row.card_id:<22}{row.role.value:<26}{row.language or '-':<10}{size:>7.1f}  {row.state.value:<9}{chosen:<9}"
+            + row.licence
+        )
     return _YES
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:
+    from api.engines import all_cards
     from api.fetch import fetch
-    from liveness.weights import all_cards
 
     settings = _settings(options)
-    cards = all_cards()
+    cards = all_cards(settings)
     wanted = [card for card in cards if (card.id in options.card if options.card else card.default)]
-    unknown = set(options.card) - {card.id for card in cards}
+    unknown = sorted(set(options.card) - {card.id for card in cards})
     if unknown:
-        raise InputInvalid(f"no card {sorted(unknown)[0]}; there are: {', '.join(card.id for card in cards)}")
-    source = Path(options.source) if options.source else settings.weights_from
-    fetch(
+        raise InputInvalid(f"no card {unknown[0]}; there are: {', '.join(card.id for card in cards)}")
+    report = fetch(
         wanted,
         settings.weights,
-        from_folder=source,
+        from_folder=Path(options.source) if options.source else settings.weights_from,
         accept_noncommercial=options.accept_noncommercial or settings.accept_noncommercial,
         say=lambda line: print(line, flush=True),
     )
+    print(report)
     return _YES
 
 
 def _weights_check(options: argparse.Namespace) -> int:
+    from api.engines import all_cards
     from api.fetch import check
-    from liveness.weights import all_cards
+    from liveness.weights import FileState
 
     settings = _settings(options)
-    cards = [card for card in all_cards() if card.default or (settings.weights / card.id).is_dir()]
-    good, lines = check(cards, settings.weights)
-    print(lines)
-    return _YES if good else _BROKEN
+    cards = [card for card in all_cards(settings) if card.default or (settings.weights / card.id).is_dir()]
+    found = check(cards, settings.weights, accept_noncommercial=True)
+    for file in found:
+        print(f"{file.state.value:<12}{file.card_id}/{file.path}{'  ' + file.detail if file.detail else ''}")
+    wrong = sum(file.state is not FileState.OK for file in found)
+    print(f"{len(found) - wrong} of {len(found)} files are right")
+    return _BROKEN if wrong else _YES
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -44,11 +44,24 @@ class ArcFaceEmbedder:
         Raises:
             EngineError: when the model fails or answers with no finite vector.
         """
-        from insightface.utils.face_align import norm_crop
-
         try:
-            crop = norm_crop(np.ascontiguousarray(image[..., ::-1]), landmark=np.asarray(points, np.float32))
-            vector = self._model.get_feat(crop)
+            vector = self._model.get_feat(_aligned(image, points))
         except Exception as error:  # the libraries raise several unrelated types
             raise EngineError("face embedder failed") from error
         return template(vector, contract_id=self.contract_id)
+
+
+def _aligned(image: RgbImage, points: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``(112, 112, 3) uint8 BGR``: the similarity transform that brings the five points to where the model expects them.
+
+    What ``face_align.norm_crop`` does, without the scikit-image call that its next release drops.
+    """
+    import cv2
+    from insightface.utils.face_align import arcface_dst
+    from skimage.transform import SimilarityTransform
+
+    transform = SimilarityTransform.from_estimate(np.asarray(points, np.float32), arcface_dst)
+    if not transform:
+        raise EngineError("face points are degenerate", code="embedding_invalid")
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    return np.asarray(cv2.warpAffine(bgr, transform.params[:2], (112, 112), borderValue=0.0), np.uint8)

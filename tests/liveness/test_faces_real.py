@@ -22,11 +22,7 @@ from liveness.spoof_onnx import SpoofOnnx
 from liveness.template import similarity, template
 from tests.people import facts
 
-pytestmark = [
-    pytest.mark.weights,
-    # insightface 2.1 calls a method that scikit-image 0.26 deprecates; the pinned versions work together
-    pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.weights
 
 _YAW_MARGIN_DEG = 3.0
 

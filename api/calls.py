@@ -1,0 +1,152 @@
+"""How every call is answered: errors as problems, and writes at most once a key.
+
+``Idempotency-Key`` (after draft-ietf-httpapi-idempotency-key-header-07): the answer to a write is kept for 24 h, sealed, and
+given again to the same caller for the same request. The same key with another request is refused; while the first is
+still being worked on, the second is told to wait. Answers of 500 and above are not kept: they may be tried again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import traceback
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Caller, authenticate
+from api.errors import Problem, problem_of
+from api.keys import Unsealable, seal, unseal
+from api.service import Service
+from api.tables import IdempotencyRow
+
+log = logging.getLogger("mien.api")
+
+KEPT = timedelta(hours=24)
+_ABANDONED = timedelta(minutes=2)  # longer than any write takes: the process that worked on it is gone
+_WRITES = frozenset({"POST", "PUT", "DELETE"})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Call(APIRoute):
+    """The route class of every router here."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                key = request.headers.get("Idempotency-Key")
+                if key is None or request.method not in _WRITES:
+                    return await handle(request)
+                return await _once(request, handle, key)
+            except Exception as error:  # whatever it is, it leaves as a problem
+                return as_problem(request, error)
+
+        return answer
+
+
+def as_problem(request: Request, error: Exception) -> Response:
+    """The answer that stands for an exception; what was not foreseen is logged by place, never by value."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        log.error("%s failed: %s (%s) at %s", request.method, problem.code, type(error).__name__, place)
+    return problem.response()
+
+
+async def _once(request: Request, handle: Handler, key: str) -> Response:
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise Problem("idempotency_key_invalid")
+    service: Service = request.app.state.service
+    caller = await run_in_threadpool(_who, service, request)
+    digest = await _request_digest(request)
+    kept = await run_in_threadpool(_reserve, service, caller.id, key, digest)
+    if kept is not None:
+        return kept
+    try:
+        response = await handle(request)
+    except Exception as error:
+        response = as_problem(request, error)
+    await run_in_threadpool(_keep, service, caller.id, key, response)
+    return response
+
+
+def _who(service: Service, request: Request) -> Caller:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    with service.database.transaction() as store:
+        caller = authenticate(store, secret if scheme.lower() == "bearer" else None, now=service.now())
+    request.state.caller = caller
+    return caller
+
+
+async def _request_digest(request: Request) -> bytes:
+    """Of method, address and content. A recording is streamed, so its stated digest stands for it; the route checks it."""
+    if request.headers.get("Content-Type", "").partition(";")[0].strip() == "application/json":
+        content = hashlib.sha256(await request.body()).digest()
+    else:
+        content = request.headers.get("Content-Digest", "").encode()
+    about = json.dumps([request.method, request.url.path, request.url.query])
+    return hashlib.sha256(about.encode() + b"\0" + content).digest()
+
+
+def _reserve(service: Service, caller: str, key: str, digest: bytes) -> Response | None:
+    """The kept answer, or ``None`` when this request is now the one that works on it."""
+    now = service.now()
+    with service.database.transaction() as store:
+        if store.reserve(caller, key, digest, now=now):
+            return None
+        row = store.get(IdempotencyRow, (caller, key), lock=True)
+        if row is None:
+            raise Problem("request_in_progress")
+        over = now - row.created_at >= (KEPT if row.status is not None else _ABANDONED)
+        if over:
+            row.request_sha256, row.status, row.sealed_answer, row.created_at = digest, None, None, now
+            return None
+        if row.request_sha256 != digest:
+            raise Problem("idempotency_key_reused")
+        return _opened(service, row)
+
+
+def _opened(service: Service, row: IdempotencyRow) -> Response:
+    if row.sealed_answer is None or row.status is None:
+        raise Problem("request_in_progress")
+    try:
+        answer = json.loads(unseal(service.keys.master.raw, row.sealed_answer, about=_about(row.caller, row.key)))
+    except Unsealable as error:
+        raise Problem("internal_error") from error
+    return Response(
+        base64.b64decode(answer["body"]),
+        row.status,
+        {"Idempotency-Replayed": "true"},
+        media_type=answer["media_type"],
+    )
+
+
+def _keep(service: Service, caller: str, key: str, response: Response) -> None:
+    with service.database.transaction() as store:
+        row = store.get(IdempotencyRow, (caller, key), lock=True)
+        if row is None:
+            return
+        if response.status_code >= 500 or not isinstance(response.body, bytes):
+            store.release(caller, key)
+            return
+        answer = {
+            "body": base64.b64encode(response.body).decode(),
+            "media_type": response.headers.get("Content-Type", "application/json"),
+        }
+        row.status = response.status_code
+        row.sealed_answer = seal(service.keys.master.raw, json.dumps(answer).encode(), about=_about(caller, key))
+
+
+def _about(caller: str, key: str) -> str:
+    return f"answer|{caller}|{key}"

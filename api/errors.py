@@ -1,0 +1,146 @@
+"""What callers are told when something cannot be done: RFC 9457 problems with stable codes.
+
+One table, :data:`PROBLEMS`, from code to status and title. A problem says what was wrong and what was wanted; it never
+repeats a token, a name, a score or what a caller sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from consent.errors import ConsentError
+from likeness.errors import LikenessError
+from liveness.errors import EngineError, LivenessError
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:mien:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Status and title of a code."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: dict[str, Kind] = {
+    # who calls
+    "unauthenticated": Kind(401, "No valid key or token was presented"),
+    "forbidden": Kind(403, "This key or token may not do that"),
+    "not_found": Kind(404, "There is nothing here, or it is not yours"),
+    "method_not_allowed": Kind(405, "This address does not take that method"),
+    # the request
+    "request_invalid": Kind(422, "The request does not have the expected shape"),
+    "body_too_large": Kind(413, "The body is larger than this call takes"),
+    "digest_required": Kind(400, "Content-Digest with sha-256 is required"),
+    "digest_mismatch": Kind(400, "The body does not have the digest that Content-Digest states"),
+    "range_not_satisfiable": Kind(416, "The asked range lies outside the content"),
+    "idempotency_key_invalid": Kind(400, "Idempotency-Key must be 1 to 255 visible characters"),
+    "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another request"),
+    "request_in_progress": Kind(409, "The request with this Idempotency-Key is still being worked on"),
+    # live checks
+    "language_unavailable": Kind(422, "Digits spoken in this language cannot be recognised here"),
+    "policy_unknown": Kind(422, "There is no liveness policy of that name"),
+    "session_expired": Kind(410, "The session's time ran out"),
+    "session_not_ready": Kind(409, "The session is not at that step"),
+    "no_attempts_left": Kind(409, "All attempts of this session are used"),
+    "challenge_missing": Kind(409, "No challenge was issued for this recording"),
+    "challenge_expired": Kind(410, "The challenge's time ran out"),
+    "challenge_spent": Kind(409, "The challenge was spent by an earlier recording"),
+    # consent
+    "not_live": Kind(409, "The person was not shown live in this session"),
+    "consent_exists": Kind(409, "This live check was already used for a consent"),
+    "terms_unknown": Kind(422, "There are no terms with that hash"),
+    "consent_revoked": Kind(410, "The consent was revoked"),
+    "consent_expired": Kind(410, "The consent has expired"),
+    "scope_purpose": Kind(409, "The consent does not cover this purpose"),
+    "scope_audience": Kind(409, "The consent does not cover this backend"),
+    "scope_limits": Kind(409, "The consent was used as often as it allows"),
+    # media
+    "media_unreadable": Kind(422, "The media cannot be read"),
+    "media_expired": Kind(410, "The media was erased at its deadline"),
+    # gate and clips
+    "gate_refused": Kind(403, "The gate refused: not every face is covered by a valid consent"),
+    "backend_unknown": Kind(422, "There is no local backend of that name"),
+    "generator_unavailable": Kind(503, "The backend is not ready on this installation"),
+    "permit_invalid": Kind(403, "The permit is not valid"),
+    "permit_expired": Kind(410, "The permit has expired"),
+    "permit_spent": Kind(409, "The permit was already redeemed"),
+    "permit_not_redeemed": Kind(409, "The permit was not redeemed before the work"),
+    "clip_not_ready": Kind(409, "The clip is not finished"),
+    "clip_failed": Kind(410, "The clip could not be made"),
+    "clip_cancelled": Kind(410, "The clip was cancelled"),
+    # the service
+    "engine_failed": Kind(503, "A model failed; nothing was judged"),
+    "not_ready": Kind(503, "The service is not ready"),
+    "internal_error": Kind(500, "Something failed on our side"),
+}
+
+
+class Problem(Exception):
+    """Ends a request with a problem. ``more`` are extension members and must hold no values of people."""
+
+    def __init__(
+        self, code: str, detail: str = "", *, status: int | None = None, more: dict[str, Any] | None = None
+    ) -> None:
+        kind = PROBLEMS.get(code, PROBLEMS["request_invalid"])
+        super().__init__(code)
+        self.code, self.title = code, kind.title
+        self.status = status if status is not None else kind.status
+        self.detail, self.more = detail, more or {}
+
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "type": TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+        }
+        if self.detail:
+            body["detail"] = self.detail
+        return body | self.more
+
+    def response(self) -> JSONResponse:
+        headers = {"WWW-Authenticate": 'Bearer realm="mien"'} if self.status == HTTPStatus.UNAUTHORIZED else None
+        return JSONResponse(self.body(), self.status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that stands for an exception; ``internal_error`` for everything that was not foreseen."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            where = [{"where": ".".join(map(str, e["loc"])), "why": e["type"]} for e in error.errors()][:20]
+            return Problem("request_invalid", "see errors", more={"errors": where})
+        case StarletteHTTPException():
+            return _of_http(error)
+        case EngineError():
+            return Problem("engine_failed")
+        case LivenessError() | ConsentError() | LikenessError():
+            status = PROBLEMS[error.code].status if error.code in PROBLEMS else 422
+            problem = Problem(error.code, str(error), status=status)
+            if error.code not in PROBLEMS:
+                problem.title = error.code.replace("_", " ").capitalize()
+            return problem
+        case _:
+            return Problem("internal_error")
+
+
+def _of_http(error: StarletteHTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return Problem("not_found")
+        case 405:
+            return Problem("method_not_allowed")
+        case 413:
+            return Problem("body_too_large")
+        case status:
+            return Problem("request_invalid", status=status)

@@ -1,0 +1,256 @@
+"""Judges a recording once: loads it, examines it, writes the one verdict, and lets the raw recording go.
+
+Safe to run twice at once or again after a crash: the verdict is inserted under its challenge's id, and only the run that
+inserted it moves the session on.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from api.engines import Bounded
+from api.media import Erased, Sealed, templates_to_bytes
+from api.queue import MOST_TRIES
+from api.service import Service
+from api.storage import challenge_of, policy_of
+from api.tables import ChallengeRow, SessionRow, VerdictRow
+from consent.record import LIVE_FOR
+from likeness.double import PORTRAIT, Double, Still, enrol
+from liveness import session as life
+from liveness.capture import RgbImage
+from liveness.challenge import Challenge
+from liveness.decode import decode, still
+from liveness.errors import MediaError
+from liveness.evidence import FaceEmbedder, FaceFinder
+from liveness.examine import Engines, Examination, examine, portrait_moments, verdict_json
+from liveness.policy import Limit, LivenessPolicy
+from liveness.reasons import Reason
+from liveness.template import FaceTemplate
+from liveness.verdict import CheckResult, Live, Verdict, judge
+
+log = logging.getLogger("mien.worker")
+
+ANY_PORTRAIT = replace(
+    PORTRAIT,
+    face_width=Limit(40, "px", "design: a face can still be told apart; clips of it are soft"),
+    yaw=Limit(25, "deg either way", "design: a person who held the phone aside is still to be shown"),
+    pitch=Limit(35, "deg either way", "design"),
+    roll=Limit(35, "deg either way", "design"),
+    mouth=Limit(1, "mouth opening", "design: an open mouth is better than no double"),
+    blink=Limit(1, "blendshape", "design"),
+    sharpness=Limit(0, "of the grey range", "design"),
+)
+CONSENT_WINDOW = LIVE_FOR  # after a pass: to read the terms and decide; then everything is erased
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict, and of a live person what a double can be made of: templates and a portrait."""
+
+    verdict: Verdict
+    timing_ms: dict[str, int]
+    media_code: str | None = None
+    templates: tuple[FaceTemplate, ...] = field(default=(), repr=False)
+    portrait: RgbImage | None = field(default=None, repr=False)
+
+
+class Examiner(Protocol):
+    """Looks at one recording. Tests put another in the place of the models."""
+
+    def examine(
+        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+    ) -> Judged:
+        """Raises: MediaError for what is no recording; EngineError when a model failed and nothing was judged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judges:
+    """Who judges, and how many judgements run at once."""
+
+    examiner: Examiner
+    bound: Bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelExaminer:
+    """``Examiner`` on real models. ``finder`` measures the portrait in full size."""
+
+    engines: Engines
+    finder: FaceFinder
+
+    def examine(
+        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+    ) -> Judged:
+        capture = decode(data, policy=policy)
+        found = examine(capture, challenge, policy=policy, engines=self.engines, mirrored=mirrored, now=now)
+        templates = tuple(each.template for each in found.evidence.templates)
+        portrait = self._portrait(data, found, challenge.challenge_id, policy) if found.live else None
+        return Judged(verdict=found.verdict, timing_ms=found.timing_ms, templates=templates, portrait=portrait)
+
+    def _portrait(self, data: bytes, found: Examination, pending: str, policy: LivenessPolicy) -> RgbImage | None:
+        """The best picture of the person in full size, in which nobody else is; a soft or turned one if there is no other."""
+        stills = [
+            still_of(still(data, at, policy=policy), self.finder, self.engines.embedder)
+            for at in portrait_moments(found)
+        ]
+        wanted = [each.template for each in found.evidence.templates]
+        for limits in (PORTRAIT, ANY_PORTRAIT):
+            best = enrol(
+                stills,
+                subject_id=pending,
+                consent_id=pending,  # there is no consent yet, only a person to whom the picture belongs
+                live_templates=wanted,
+                same_person=policy.same_person.value,
+                policy=limits,
+            )
+            if isinstance(best, Double):
+                return best.portrait
+        return None
+
+
+def still_of(image: RgbImage, finder: FaceFinder, embedder: FaceEmbedder) -> Still:
+    """A picture with everyone in it, and the template of its only face."""
+    found = finder.find_every(image)
+    face = found[0].face if len(found) == 1 else None
+    template = None if face is None else embedder.embed(image, face.points)
+    return Still(image=image, faces=tuple(each.face for each in found), template=template)
+
+
+def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, tried: int = 0) -> bool:
+    """Judge what was handed in for this challenge; false when it was judged before, or is not to be judged.
+
+    ``tried``: how often that was begun before. When a model fails for the last time, and when every try so far took the
+    worker down with it, the answer is that nothing could be measured.
+
+    Raises:
+        EngineError: a model failed and there is another try.
+    """
+    with service.database.transaction() as store:
+        row = store.get(ChallengeRow, challenge_id)
+        session = None if row is None else store.get(SessionRow, row.session_id)
+        if row is None or session is None or session.challenge_id != challenge_id:
+            return False
+        if session.state != life.SessionState.JUDGING or store.get(VerdictRow, challenge_id) is not None:
+            return False
+        challenge, policy, mirrored = challenge_of(row), policy_of(session.policy), bool(row.mirrored)
+        reused, sha256 = row.reused, row.capture_sha256 or ""
+        try:
+            data = b"" if reused else service.vault.get(store, row.capture_id)
+        except Erased:
+            data = b""
+    if tried >= MOST_TRIES:
+        judged = _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="engine_failed")
+    elif reused:
+        judged = _refused(challenge, policy, sha256, Reason.CAPTURE_REUSED, service)
+    else:
+        judged = _judged(
+            service, judges, data, sha256, challenge, policy, mirrored=mirrored, last_try=tried == MOST_TRIES - 1
+        )
+    return _write(service, session.session_id, challenge_id, judged)
+
+
+def _judged(
+    service: Service,
+    judges: Judges,
+    data: bytes,
+    sha256: str,
+    challenge: Challenge,
+    policy: LivenessPolicy,
+    *,
+    mirrored: bool,
+    last_try: bool,
+) -> Judged:
+    now = service.now()
+    with judges.bound.place():
+        try:
+            judged = judges.examiner.examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
+        except MediaError as error:
+            return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code=str(error.code))
+        except Exception:
+            if not last_try:
+                raise
+            log.error("judging %s failed for the last time", challenge.challenge_id)
+            return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="engine_failed")
+    if isinstance(judged.verdict, Live) and (judged.portrait is None or not judged.templates):
+        return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="no_portrait")
+    return judged
+
+
+def _refused(
+    challenge: Challenge,
+    policy: LivenessPolicy,
+    sha256: str,
+    reason: Reason,
+    service: Service,
+    *,
+    media_code: str | None = None,
+) -> Judged:
+    """Not live before any check could run."""
+    result = CheckResult.unjudged("recording_usable", reason)
+    verdict = judge(
+        [result],
+        required=[result.name],
+        challenge=challenge,
+        capture_sha256=sha256,
+        policy=policy,
+        models={},
+        now=service.now(),
+    )
+    return Judged(verdict=verdict, timing_ms={}, media_code=media_code)
+
+
+def _write(service: Service, session_id: str, challenge_id: str, judged: Judged) -> bool:
+    now = service.now()
+    verdict = judged.verdict
+    live = isinstance(verdict, Live)
+    detail = verdict_json(verdict, judged.timing_ms) | {"media_code": judged.media_code}
+    with service.database.transaction() as store:
+        session = store.get(SessionRow, session_id, lock=True)
+        if session is None or session.state != life.SessionState.JUDGING or session.challenge_id != challenge_id:
+            return False
+        written = store.add_verdict(
+            VerdictRow(
+                challenge_id=challenge_id,
+                session_id=session_id,
+                live=live,
+                assurance=verdict.assurance.value if isinstance(verdict, Live) else None,
+                reasons=[] if isinstance(verdict, Live) else [reason.value for reason in verdict.reasons],
+                detail=detail,
+                judged_at=now,
+            )
+        )
+        if not written:
+            return False
+        event = life.SessionEvent.LIVE if live else life.SessionEvent.NOT_LIVE
+        session.state = life.advance(life.SessionState(session.state), event)
+        if live and judged.portrait is not None:
+            key = session.data_key_id
+            session.templates_id = service.vault.put(
+                store, templates_to_bytes(judged.templates), kind=Sealed.TEMPLATES, data_key_id=key, now=now
+            )
+            session.portrait_id = service.vault.put(
+                store, picture_to_bytes(judged.portrait), kind=Sealed.PORTRAIT, data_key_id=key, now=now
+            )
+            session.expires_at = now + CONSENT_WINDOW
+        else:
+            # waiting for the judge must not eat the time of the next attempt
+            session.expires_at = max(session.expires_at, now + timedelta(seconds=60))
+        store.extend_person_tokens(session_id, session.expires_at)
+        row = store.get(ChallengeRow, challenge_id)
+        service.vault.erase(store, None if row is None else row.capture_id, now=now)
+    log.info("judged %s: %s", challenge_id, "live" if live else "not live")
+    return True
+
+
+def picture_to_bytes(image: RgbImage) -> bytes:
+    """PNG."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG", compress_level=1)
+    return content.getvalue()

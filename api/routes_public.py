@@ -1,0 +1,147 @@
+"""What anyone may read: the terms, the keys, the log; and what the operator watches."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from importlib import resources
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from api.calls import Call
+from api.consents import signed_head
+from api.errors import Problem
+from api.schemas import LogEntries, TermsShown
+from api.service import TheService
+from consent import terms as agreed
+from consent.ledger import entry_json
+
+router = APIRouter(route_class=Call)
+
+_MOST_ENTRIES = 500
+
+
+@router.get("/v1/terms/{language}", tags=["consent"])
+def terms(language: str) -> TermsShown:
+    """The exact words, their version and their hash. A consent names the hash of what was shown."""
+    if language not in agreed.languages():
+        raise Problem("not_found", f"written in {', '.join(agreed.languages())}")
+    shown = agreed.current(language)
+    return TermsShown(version=shown.version, language=shown.language, text=shown.text, sha256=shown.sha256)
+
+
+@router.get("/.well-known/jwks.json", tags=["keys and log"])
+def jwks(service: TheService) -> JSONResponse:
+    """Public keys of records, ledger heads, tokens and permits."""
+    return JSONResponse(
+        service.keys.public.to_jwks(), media_type="application/jwk-set+json", headers={"Cache-Control": "max-age=300"}
+    )
+
+
+@router.get("/v1/provenance/anchor", tags=["keys and log"])
+def anchor(service: TheService) -> PlainTextResponse:
+    """The certificate (PEM) that the manifests of our clips are trusted under."""
+    return PlainTextResponse(service.keys.authority.ca_cert_pem, media_type="application/x-pem-file")
+
+
+@router.get("/.well-known/authzen-configuration", tags=["gate"])
+def authzen(service: TheService) -> dict[str, str]:
+    """Where the gate is (OpenID AuthZEN Authorization API 1.0, metadata)."""
+    here = service.settings.public_url
+    return {
+        "policy_decision_point": here,
+        "access_evaluation_endpoint": f"{here}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{here}/access/v1/evaluations",
+    }
+
+
+@router.get("/v1/log/checkpoint", tags=["keys and log"])
+def checkpoint(service: TheService) -> dict[str, Any]:
+    """The signed head of the log."""
+    with service.database.transaction() as store:
+        last = store.last_entry()
+    return {"head": signed_head(service.keys, last, now=service.now())}
+
+
+@router.get("/v1/log/entries", tags=["keys and log"])
+def entries(
+    service: TheService,
+    start: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=_MOST_ENTRIES)] = 100,
+) -> LogEntries:
+    """Entries of the log in order; digests only, nothing about people."""
+    with service.database.transaction() as store:
+        found = store.entries(start, limit + 1)
+    more = found[limit].index if len(found) > limit else None
+    return LogEntries(entries=[entry_json(entry) for entry in found[:limit]], next=more)
+
+
+@router.get("/healthz", tags=["operation"])
+def healthz() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["operation"])
+def readyz(service: TheService) -> dict[str, Any]:
+    """Everything that a request needs is there."""
+    try:
+        with service.database.transaction() as store:
+            alive = store.alive()
+            workers = store.workers_heard(seconds=15)
+    except Exception as error:
+        raise Problem("not_ready", "the database does not answer") from error
+    if not alive:
+        raise Problem("not_ready", "the database does not answer")
+    return {
+        "status": "ready",
+        "languages": sorted(service.faces.languages),
+        "worker": "there" if workers else "not heard of",
+        "policy": service.settings.policy,
+        "minimum_assurance": service.settings.minimum_assurance.value,
+    }
+
+
+@router.get("/metrics", tags=["operation"])
+def metrics(service: TheService) -> PlainTextResponse:
+    """Counts in the Prometheus text format (0.0.4). No names, no ids."""
+    with service.database.transaction() as store:
+        counts = store.counts()
+        open_attempts = store.open_attempts(service.now() - timedelta(seconds=60))
+    lines = []
+    for name, (labels, text) in _METRICS.items():
+        lines += [f"# HELP mien_{name} {text}", f"# TYPE mien_{name} gauge"]
+        for values, number in counts[name]:
+            pairs = ",".join(f"{label}={json.dumps(value)}" for label, value in zip(labels, values, strict=True))
+            lines.append(f"mien_{name}{{{pairs}}} {number}")
+    lines += [
+        "# HELP mien_attempts_without_outcome questions to the gate that were never answered; anything but 0 is a fault",
+        "# TYPE mien_attempts_without_outcome gauge",
+        f"mien_attempts_without_outcome {open_attempts}",
+    ]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+_METRICS = {
+    "sessions": (("state",), "live checks by state"),
+    "verdicts": (("outcome", "assurance"), "verdicts by outcome"),
+    "verdict_reasons": (("code",), "reasons of verdicts that were not live"),
+    "consents": (("state",), "consents granted and revoked"),
+    "decisions": (("decision",), "answers of the gate"),
+    "refusals": (("code",), "reasons of refusals"),
+    "clips": (("state",), "clips by state"),
+    "jobs": (("task", "status"), "jobs in the queue"),
+}
+
+_PAGES = {"landing.css": "text/css"}
+
+
+@router.get("/pages/{name}", include_in_schema=False)
+def page(name: str) -> Response:
+    """Files of our own pages, from a fixed list."""
+    if name not in _PAGES:
+        raise Problem("not_found")
+    content = (resources.files("api") / "pages" / name).read_text(encoding="utf-8")
+    return Response(content, media_type=_PAGES[name], headers={"Cache-Control": "max-age=300"})

@@ -1,0 +1,52 @@
+"""What a request or a job needs: built once by the process, handed to every route."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.database import Database
+from api.engines import FaceEngines
+from api.keys import ServiceKeys
+from api.media import Vault
+from api.queue import Queue
+from api.settings import Settings
+
+
+def wall_clock() -> datetime:
+    """Now, aware, UTC, in whole milliseconds: what is written and what is answered are then the same."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def log_to_stderr() -> None:
+    """Ours from INFO, what libraries say from WARNING: theirs may carry addresses, and ours never do."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("mien").setLevel(logging.INFO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The running service. ``now`` is the only clock that anything behind the routes reads."""
+
+    settings: Settings
+    database: Database
+    keys: ServiceKeys
+    vault: Vault
+    queue: Queue
+    faces: FaceEngines
+    now: Callable[[], datetime] = wall_clock
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+TheService = Annotated[Service, Depends(_service)]

@@ -1,0 +1,135 @@
+"""Settings of the service: the only reader of the environment.
+
+Every name that starts with ``MIEN_`` must be in :data:`SETTINGS`; an unknown one stops the start, because a misspelt
+limit that is silently ignored is worse than a service that does not come up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from liveness.policy import POLICIES, Assurance
+
+PREFIX = "MIEN_"
+
+
+class SettingsInvalid(Exception):
+    """A setting is unknown or has a value that cannot be used. One line, for the terminal."""
+
+    code = "settings_invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One name in the environment: its default as written there, and what it is for."""
+
+    name: str
+    default: str
+    help: str
+
+
+SETTINGS = (
+    Setting("MIEN_DATABASE_URL", "", "PostgreSQL to use; unset: an embedded one under MIEN_VAR"),
+    Setting("MIEN_VAR", "var", "folder for everything the service keeps"),
+    Setting("MIEN_WEIGHTS", "", "folder of the model weights; unset: weights/ under MIEN_VAR"),
+    Setting("MIEN_WEIGHTS_FROM", "", "folder that weights fetch looks in first"),
+    Setting("MIEN_MODEL_CARDS", "", "cards of models of your own, in the form of liveness/models.toml"),
+    Setting("MIEN_KEYS", "", "the service's key file (0600); unset: keys.json under MIEN_VAR, made at first start"),
+    Setting("MIEN_KEYS_JSON", "", "content of the key file, instead of a file"),
+    Setting("MIEN_POLICY", "strict", "liveness policy of sessions that name none: strict or simulated"),
+    Setting("MIEN_MINIMUM_ASSURANCE", "web", "least assurance for a permit: simulated, web or attested"),
+    Setting("MIEN_HOST", "127.0.0.1", "address to listen on"),
+    Setting("MIEN_PORT", "8000", "port to listen on"),
+    Setting("MIEN_PUBLIC_URL", "", "address that callers see; unset: made from host and port"),
+    Setting(
+        "MIEN_CONTROLLER", "operator not named", "organisation that answers for the processing, as records name it"
+    ),
+    Setting("MIEN_CONTROLLER_CONTACT", "not given", "how a person reaches it"),
+    Setting("MIEN_JURISDICTION", "ZZ", "whose law applies (ISO 3166)"),
+    Setting("MIEN_STORAGE_LOCATION", "ZZ", "where the data lies (ISO 3166)"),
+    Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Parsed settings. Paths are as given (relative ones are from the working folder)."""
+
+    database_url: str | None = field(default=None, repr=False)
+    var: Path = Path("var")
+    weights: Path = Path("var/weights")
+    weights_from: Path | None = None
+    model_cards: Path | None = None
+    keys: Path = Path("var/keys.json")
+    keys_json: str | None = field(default=None, repr=False)
+    policy: str = "strict"
+    minimum_assurance: Assurance = Assurance.WEB
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = "http://127.0.0.1:8000"
+    controller: str = "operator not named"
+    controller_contact: str = "not given"
+    jurisdiction: str = "ZZ"
+    storage_location: str = "ZZ"
+    accept_noncommercial: bool = False
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from an environment such as ``os.environ``.
+
+    Raises:
+        SettingsInvalid: naming the setting; never its value when that may be a secret.
+    """
+    known = {setting.name: setting.default for setting in SETTINGS}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsInvalid(f"unknown setting {unknown[0]} (known: {', '.join(sorted(known))})")
+    values = {name: environment.get(name, "").strip() or default for name, default in known.items()}
+    var = Path(values["MIEN_VAR"])
+    host, port = values["MIEN_HOST"], _port(values["MIEN_PORT"])
+    return Settings(
+        database_url=_database_url(values["MIEN_DATABASE_URL"]),
+        var=var,
+        weights=Path(values["MIEN_WEIGHTS"] or var / "weights"),
+        weights_from=Path(values["MIEN_WEIGHTS_FROM"]) if values["MIEN_WEIGHTS_FROM"] else None,
+        model_cards=Path(values["MIEN_MODEL_CARDS"]) if values["MIEN_MODEL_CARDS"] else None,
+        keys=Path(values["MIEN_KEYS"] or var / "keys.json"),
+        keys_json=values["MIEN_KEYS_JSON"] or None,
+        policy=_one_of("MIEN_POLICY", values["MIEN_POLICY"], tuple(POLICIES)),
+        minimum_assurance=Assurance(
+            _one_of("MIEN_MINIMUM_ASSURANCE", values["MIEN_MINIMUM_ASSURANCE"], tuple(Assurance))
+        ),
+        host=host,
+        port=port,
+        public_url=values["MIEN_PUBLIC_URL"].rstrip("/") or f"http://{host}:{port}",
+        controller=values["MIEN_CONTROLLER"],
+        controller_contact=values["MIEN_CONTROLLER_CONTACT"],
+        jurisdiction=values["MIEN_JURISDICTION"],
+        storage_location=values["MIEN_STORAGE_LOCATION"],
+        accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
+        == "yes",
+    )
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise SettingsInvalid(f"{name} must be one of {', '.join(allowed)}")
+    return value
+
+
+def _port(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
+        raise SettingsInvalid("MIEN_PORT must be a number from 1 to 65535")
+    return int(value)
+
+
+def _database_url(value: str) -> str | None:
+    """With the driver that the service uses; ``None`` for the embedded database."""
+    if not value:
+        return None
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise SettingsInvalid("MIEN_DATABASE_URL must start with postgresql://")
+    return f"postgresql+psycopg://{rest}"

@@ -1,0 +1,81 @@
+"""What can go wrong with consents, as opposed to what a person or the gate may answer.
+
+    ConsentError
+    ├── KeysUnusable      a key or key set is not what it should be
+    ├── SignatureInvalid  a signed thing is not signed by us, or is another kind of thing
+    ├── ConsentInvalid    a consent, a narrowing, a withdrawal or a token that the rules do not allow to be made
+    ├── RecordInvalid     a record or its events contradict themselves
+    ├── LedgerBroken      the chain does not hold, from ``index`` on
+    ├── ReceiptInvalid    a receipt does not prove what it says
+    ├── TokenInvalid      a consent token is not valid here and now
+    └── PermitInvalid     a permit is not valid here and now
+
+A use that the consents do not cover is no error: that is a :class:`consent.gate.Refusal`.
+"""
+
+from __future__ import annotations
+
+
+class ConsentError(Exception):
+    """Base of this package. ``code`` is stable and may be shown to callers; the message names no person and no token."""
+
+    code: str = "consent_error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class KeysUnusable(ConsentError):
+    """A key is of another kind, a set holds a private or a wrongly named key, or holds none that we can use."""
+
+    code = "keys_unusable"
+
+
+class SignatureInvalid(ConsentError):
+    """Codes: ``wrong_type`` (a signed thing of another kind, or of another shape than its kind has), ``bad_signature``
+    (everything else: size, form, algorithm, unknown key, signature)."""
+
+    code = "bad_signature"
+
+
+class ConsentInvalid(ConsentError):
+    """The rules do not allow this to be made; nothing was made. Codes are listed where it is raised."""
+
+    code = "consent_invalid"
+
+
+class RecordInvalid(ConsentError):
+    """A record is not signed by us, has another shape, or its events are out of order or contradict each other."""
+
+    code = "record_invalid"
+
+
+class LedgerBroken(ConsentError):
+    """The chain does not hold. ``index`` is the first entry that is wrong."""
+
+    code = "ledger_broken"
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"entry {index}: {why}")
+        self.index = index
+        self.why = why
+
+
+class ReceiptInvalid(ConsentError):
+    """A receipt does not prove that its record is in the ledger."""
+
+    code = "receipt_invalid"
+
+
+class TokenInvalid(ConsentError):
+    """Codes are those of :class:`consent.tokens.TokenCode`."""
+
+    code = "bad_signature"
+
+
+class PermitInvalid(ConsentError):
+    """Codes: ``permit_invalid``, ``permit_expired``."""
+
+    code = "permit_invalid"

@@ -1,0 +1,227 @@
+"""Keys that sign records, ledger heads, tokens and permits, and the one way in which they do it.
+
+Everything signed is a compact JWS (RFC 7515) with one algorithm, ``Ed25519`` (RFC 9864; the older name ``EdDSA`` leaves
+the curve open and is not accepted), and exactly three header members: ``alg``, ``kid``, ``typ``. Each kind of thing has
+its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11). What the header says about keys
+(``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
+
+Rotation: several keys verify, one signs. A key's id is its RFC 7638 thumbprint, so that an id cannot be given to
+another key. Only this file knows joserfc.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from consent.canonical import Json, Malformed, Members, decode, encode, sha256_hex
+from consent.errors import KeysUnusable, SignatureInvalid
+
+ALGORITHM = "Ed25519"
+
+_MAX_HEADER_CHARS = 512
+_REGISTRY = jws.JWSRegistry(algorithms=[ALGORITHM])
+_REGISTRY.max_header_length = _MAX_HEADER_CHARS
+_REGISTRY.max_payload_length = 2**20  # characters; every kind of thing sets its own, lower limit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SigningKey:
+    """An Ed25519 key that signs. ``kid`` is its RFC 7638 thumbprint."""
+
+    kid: str
+    _key: OKPKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """A new key. The only thing in this package that draws chance: key material comes from the operating system."""
+        return cls._of(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> SigningKey:
+        """The key of these 32 bytes (RFC 8032's private key).
+
+        Raises:
+            KeysUnusable: when they are not 32.
+        """
+        if len(seed) != 32:
+            raise KeysUnusable(f"an Ed25519 seed has 32 bytes, got {len(seed)}")
+        return cls._of(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def from_pem(cls, pem: str) -> SigningKey:
+        """The key in a PEM text (PKCS #8, not encrypted).
+
+        Raises:
+            KeysUnusable: when it holds no such key.
+        """
+        try:
+            key = load_pem_private_key(pem.encode("ascii"), password=None)
+        except (ValueError, TypeError) as error:
+            raise KeysUnusable("not a private key in PEM") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise KeysUnusable("not an Ed25519 key")
+        return cls._of(key)
+
+    @classmethod
+    def _of(cls, key: Ed25519PrivateKey) -> SigningKey:
+        return cls(_thumbprint(key.public_key()), OKPKey.import_key(key))
+
+    def to_pem(self) -> str:
+        key = self._key.private_key
+        assert key is not None  # noqa: S101 - every constructor above puts a private key here
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+    def sign(self, payload: Mapping[str, Json], *, typ: str) -> str:
+        """A compact JWS over the canonical form of ``payload``."""
+        header = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
+        return jws.serialize_compact(header, encode(payload), self._key, registry=_REGISTRY)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeySet:
+    """Public keys by id."""
+
+    _keys: Mapping[str, OKPKey] = field(repr=False)
+
+    @classmethod
+    def of(cls, *keys: SigningKey) -> KeySet:
+        """The public halves of these keys."""
+        return cls({key.kid: OKPKey.import_key(_public(key._key)) for key in keys})
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        return tuple(self._keys)
+
+    def to_jwks(self) -> dict[str, list[dict[str, str]]]:
+        """A JWK Set (RFC 7517, RFC 8037), as served at ``/.well-known/jwks.json``."""
+        return {
+            "keys": [
+                {"kty": "OKP", "crv": "Ed25519", "x": _x(_public(key)), "kid": kid, "use": "sig", "alg": ALGORITHM}
+                for kid, key in self._keys.items()
+            ]
+        }
+
+    @classmethod
+    def from_jwks(cls, jwks: object) -> KeySet:
+        """The Ed25519 signing keys of a JWK Set; keys of other kinds are passed over (RFC 7517, section 5).
+
+        Raises:
+            KeysUnusable: when it is no JWK Set, holds a private key, an id that is not the key's thumbprint, one key
+                twice, or no key that we can use.
+        """
+        listed = jwks.get("keys") if isinstance(jwks, dict) else None
+        if not isinstance(listed, list):
+            raise KeysUnusable("not a JWK Set")
+        found: dict[str, OKPKey] = {}
+        for jwk in listed:
+            if not isinstance(jwk, dict):
+                raise KeysUnusable("not a JWK Set")
+            if "d" in jwk or "k" in jwk:
+                raise KeysUnusable("a published key set holds a secret key")
+            if jwk.get("kty") != "OKP" or jwk.get("crv") != "Ed25519" or jwk.get("use", "sig") != "sig":
+                continue
+            public = _public_from_x(jwk.get("x"))
+            kid = _thumbprint(public)
+            if jwk.get("kid", kid) != kid:
+                raise KeysUnusable("a key's id is not its thumbprint")
+            if kid in found:
+                raise KeysUnusable("a key is there twice")
+            found[kid] = OKPKey.import_key(public)
+        if not found:
+            raise KeysUnusable("no Ed25519 key in the set")
+        return cls(found)
+
+    def open(self, compact: str, *, typ: str, max_chars: int) -> Members:
+        """The payload of a compact JWS that one of these keys signed as a ``typ``.
+
+        1. Bound the size, before anything is parsed.
+        2. Three parts; the header in canonical form with exactly ``alg``, ``kid`` and ``typ``.
+        3. The ``typ`` is the wanted one.
+        4. The algorithm is ours and the key is one of these.
+        5. The signature holds, over the bytes as received.
+        6. The payload is a JSON object in canonical form.
+
+        Raises:
+            SignatureInvalid: code ``wrong_type`` at 3 and 6, else ``bad_signature``.
+        """
+        if len(compact) > max_chars or not compact.isascii():  # 1
+            raise SignatureInvalid(f"not ASCII of at most {max_chars} characters")
+        header_part, dot, rest = compact.partition(".")  # 2
+        if not dot or rest.count(".") != 1 or len(header_part) > _MAX_HEADER_CHARS:
+            raise SignatureInvalid("not a compact JWS")
+        try:
+            header = decode(from_base64url(header_part))
+            alg, kid, found_typ = header.text("alg"), header.text("kid"), header.text("typ")
+            header.end()
+        except Malformed as error:
+            raise SignatureInvalid("header is not alg, kid and typ") from error
+        if found_typ != typ:  # 3
+            raise SignatureInvalid(f"not a {typ}", code="wrong_type")
+        key = self._keys.get(kid)  # 4
+        if alg != ALGORITHM or key is None:
+            raise SignatureInvalid("signed with another algorithm or an unknown key")
+        try:  # 5
+            opened = jws.deserialize_compact(compact, key, registry=_REGISTRY)
+        except (JoseError, ValueError) as error:
+            raise SignatureInvalid("signature does not hold") from error
+        try:  # 6
+            return decode(opened.payload or b"")
+        except Malformed as error:
+            raise SignatureInvalid("payload is not a canonical JSON object", code="wrong_type") from error
+
+
+def from_base64url(text: str) -> bytes:
+    """Bytes of unpadded base64url.
+
+    Raises:
+        Malformed: for any other spelling of them (padding, other alphabet, stray bits at the end).
+    """
+    try:
+        content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise Malformed("not base64url") from error
+    if to_base64url(content) != text:
+        raise Malformed("not base64url in its one spelling")
+    return content
+
+
+def to_base64url(content: bytes) -> str:
+    """Unpadded base64url."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def _public(key: OKPKey) -> Ed25519PublicKey:
+    public = key.public_key
+    assert isinstance(public, Ed25519PublicKey)  # noqa: S101 - no other kind gets into the classes above
+    return public
+
+
+def _x(public: Ed25519PublicKey) -> str:
+    return to_base64url(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def _public_from_x(x: object) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(from_base64url(x if isinstance(x, str) else ""))
+    except ValueError as error:
+        raise KeysUnusable("not an Ed25519 public key") from error
+
+
+def _thumbprint(public: Ed25519PublicKey) -> str:
+    """RFC 7638, with the members that RFC 8037 names for this kind of key."""
+    return to_base64url(bytes.fromhex(sha256_hex(encode({"crv": "Ed25519", "kty": "OKP", "x": _x(public)}))))

@@ -1,0 +1,426 @@
+"""A service on a real PostgreSQL, with small stand-ins for the models.
+
+People here are colours: a picture of one colour has one face, whose template points where the colour points. Nobody is
+depicted. Time is a clock that tests move.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from api.app import create_app, open_service
+from api.auth import Role, create_key
+from api.database import Database, embedded_server, new_engine, upgrade
+from api.engines import Bounded, FaceEngines
+from api.judging import Judged, Judges, judge_challenge
+from api.keys import open_keys
+from api.rendering import Renderers
+from api.service import Service, wall_clock
+from api.settings import Settings
+from api.tables import Base
+from consent.terms import current
+from likeness.double import Double
+from likeness.errors import RenderError
+from likeness.generate import Clip, Generator, RenderRequest
+from liveness.capture import Audio, RgbImage
+from liveness.challenge import Challenge
+from liveness.digits import Language
+from liveness.errors import EngineError, MediaError
+from liveness.evidence import Box, Face, FoundFace
+from liveness.policy import Assurance, LivenessPolicy
+from liveness.reasons import Reason
+from liveness.template import FaceTemplate, template
+from liveness.verdict import CheckResult, judge
+
+CONTRACT = "colours-1"
+ALICE, BOB = (200, 40, 40), (40, 40, 200)  # colours, not people
+START = datetime(2027, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self._now = START
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        with self._lock:
+            return self._now
+
+    def move(self, seconds: float) -> None:
+        with self._lock:
+            self._now += timedelta(seconds=seconds)
+
+
+def colour_template(colour: tuple[int, int, int]) -> FaceTemplate:
+    return template(np.array([*colour, 10], np.float32) - 60, contract_id=CONTRACT)
+
+
+class ColourFinder:
+    """One face a picture; none in grey ones; one that cannot be measured in black ones; two where halves differ."""
+
+    model_version = "colours 1"
+
+    def find_every(self, image: RgbImage) -> tuple[FoundFace, ...]:
+        height, width = image.shape[:2]
+        halves = [(0, width // 2), (width // 2, width)]
+        colours = [tuple(int(c) for c in image[height // 2, (left + right) // 2]) for left, right in halves]
+        if colours[0] == colours[1]:
+            halves, colours = [(0, width)], colours[:1]
+        return tuple(
+            FoundFace(
+                box=Box(x=left, y=0, width=right - left, height=height),
+                face=None if max(colour) < 10 else _face(left, right, height),
+            )
+            for (left, right), colour in zip(halves, colours, strict=True)
+            if not (len(set(colour)) == 1 and max(colour) >= 10)
+        )
+
+
+def _face(left: int, right: int, height: int) -> Face:
+    middle = np.array([(left + right) / 2, height / 2], np.float32)
+    return Face(
+        box=Box(x=left, y=0, width=right - left, height=height),
+        landmarks=np.zeros((478, 3), np.float32),
+        yaw_deg=0,
+        pitch_deg=0,
+        roll_deg=0,
+        jaw_open=0,
+        lip_gap=0,
+        blink_left=0,
+        blink_right=0,
+        points=np.repeat(middle[None], 5, axis=0),
+    )
+
+
+class ColourEmbedder:
+    contract_id = CONTRACT
+    model_version = "colours 1"
+
+    def embed(self, image: RgbImage, points: np.ndarray) -> FaceTemplate:  # type: ignore[type-arg]
+        x, y = (int(v) for v in points[0])
+        return colour_template(tuple(int(c) for c in image[min(y, len(image) - 1), x]))  # type: ignore[arg-type]
+
+
+class ScriptedExaminer:
+    """Says what the recording says: ``live R,G,B``, ``fail CODE``, ``broken``, ``crash``; anything else is no recording."""
+
+    def examine(
+        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+    ) -> Judged:
+        word, _, rest = data.decode("utf-8", "replace").partition(" ")
+        sha256 = hashlib.sha256(data).hexdigest()
+        if word == "crash":
+            raise EngineError("made to fail")
+        if word not in ("live", "fail"):
+            raise MediaError("no recording")
+        result = (
+            CheckResult.passed("scripted", 1, 1, "")
+            if word == "live"
+            else CheckResult.failed("scripted", Reason(rest.split()[0]), 12.5, 25, "deg")
+        )
+        verdict = judge(
+            [result], required=["scripted"], challenge=challenge, capture_sha256=sha256, policy=policy,
+            models={"face_embedding": "colours 1"}, now=now,
+        )  # fmt: skip
+        if word == "fail":
+            return Judged(verdict=verdict, timing_ms={"all": 1})
+        colour = tuple(int(c) for c in rest.split()[0].split(","))
+        return Judged(
+            verdict=verdict,
+            timing_ms={"all": 1},
+            templates=(colour_template(colour), colour_template(colour)),  # type: ignore[arg-type]
+            portrait=picture_of(colour),  # type: ignore[arg-type]
+        )
+
+
+def picture_of(*colours: tuple[int, int, int], size: int = 64) -> RgbImage:
+    image = np.zeros((size, size, 3), np.uint8)
+    width = size // len(colours)
+    for number, colour in enumerate(colours):
+        image[:, number * width : (number + 1) * width] = colour
+    return image
+
+
+def png(*colours: tuple[int, int, int]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(picture_of(*colours)).save(content, "PNG")
+    return content.getvalue()
+
+
+def content_digest(data: bytes) -> dict[str, str]:
+    return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"}
+
+
+# --- a database a test -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def postgres_folder() -> Iterator[Path]:
+    """Not below pytest's own temporary folder: run as root, PostgreSQL is another user, and pytest shuts others out."""
+    with tempfile.TemporaryDirectory(prefix="mien-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """One embedded PostgreSQL for all tests: the URL of its maintenance database."""
+    with postgres_folder() as folder, embedded_server(folder / "data") as url:
+        maintenance = create_engine(url, isolation_level="AUTOCOMMIT")
+        with maintenance.connect() as connection:  # nothing here must survive a power cut
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        maintenance.dispose()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_database(server: str) -> Iterator[Database]:
+    """A migrated database that tests use one after another."""
+    with fresh_database(server) as url:
+        upgrade(url)
+        engine = new_engine(url)
+        yield Database(url, engine)
+        engine.dispose()
+
+
+_copies = iter(range(10_000))
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """The URL of a database of its own, dropped afterwards."""
+    name = f"mien_test_{next(_copies)}"
+    maintenance = create_engine(server, isolation_level="AUTOCOMMIT")
+    with maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with maintenance.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        maintenance.dispose()
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Iterator[Database]:
+    """Empty again after each test; as superuser in replica mode, since append-only tables refuse even that."""
+    yield shared_database
+    tables = [*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"]
+    with shared_database.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(f"TRUNCATE {', '.join(tables)} CASCADE"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def faces() -> FaceEngines:
+    return FaceEngines(
+        finder=ColourFinder(), embedder=ColourEmbedder(), languages=frozenset({Language.ENGLISH}), bound=Bounded(1)
+    )
+
+
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One key file for all tests. Its certificates are of today: what checks them reads the wall clock."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    open_keys(Settings(keys=path), now=wall_clock())
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: Database, key_file: Path) -> Settings:
+    return Settings(
+        database_url=database.url,
+        var=tmp_path / "var",
+        weights=tmp_path / "weights",
+        keys=key_file,
+        policy="strict",
+        minimum_assurance=Assurance.WEB,
+    )
+
+
+@pytest.fixture
+def service(settings: Settings, database: Database, faces: FaceEngines, clock: Clock) -> Iterator[Service]:
+    with open_service(settings, faces=faces, now=clock, database=database) as service:
+        yield service
+
+
+# --- callers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A running service, its callers, and what a story needs again and again."""
+
+    client: TestClient
+    service: Service
+    clock: Clock
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, who: str | None = None, **more: Any) -> Any:
+        """``who``: a role, a secret, or nobody."""
+        headers = dict(more.pop("headers", {}))
+        if who is not None:
+            headers["Authorization"] = f"Bearer {self.keys.get(who, who)}"
+        return self.client.request(method, path, headers=headers, **more)
+
+    def key(self, role: Role, name: str) -> str:
+        with self.service.database.transaction() as store:
+            return create_key(store, role, name, now=self.clock())
+
+    def session(self, subject_ref: str = "user-1", **more: Any) -> dict[str, Any]:
+        body = {"subject_ref": subject_ref, "language": "en", "purpose": "digital_double"} | more
+        answer = self.call("POST", "/v1/liveness/sessions", "app", json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def challenge(self, session: dict[str, Any]) -> dict[str, Any]:
+        answer = self.call("POST", f"/v1/liveness/sessions/{session['session_id']}/challenge", session["client_token"])
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def capture(self, session: dict[str, Any], data: bytes, **more: Any) -> Any:
+        headers = {"Content-Type": "video/mp4"} | content_digest(data) | more.pop("headers", {})
+        path = f"/v1/liveness/sessions/{session['session_id']}/capture"
+        return self.call("PUT", path, session["client_token"], content=data, headers=headers, **more)
+
+    def judge(self, challenge: dict[str, Any], tried: int = 0) -> bool:
+        judges = Judges(examiner=ScriptedExaminer(), bound=Bounded(1))
+        return judge_challenge(self.service, judges, challenge["challenge_id"], tried=tried)
+
+    def shown_live(
+        self, colour: tuple[int, int, int] = ALICE, subject_ref: str = "user-1", **more: Any
+    ) -> dict[str, Any]:
+        session = self.session(subject_ref, **more)
+        challenge = self.challenge(session)
+        data = f"live {','.join(map(str, colour))} {challenge['nonce']}".encode()
+        assert self.capture(session, data).status_code == 202
+        assert self.judge(challenge)
+        return session
+
+    def consent(
+        self, session: dict[str, Any] | None = None, colour: tuple[int, int, int] = ALICE, **more: Any
+    ) -> dict[str, Any]:
+        session = self.shown_live(colour) if session is None else session
+        body = {
+            "session_id": session["session_id"],
+            "terms_sha256": current("en").sha256,
+            "purposes": ["digital_double"],
+            "audience": ["portrait", "studio"],
+            "limits": {"max_seconds": 30},
+            "expires_at": (self.clock() + timedelta(days=30)).isoformat(),
+        } | more
+        answer = self.call("POST", "/v1/consents", session["client_token"], json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def token(self, consent: dict[str, Any], audience: str = "studio", **more: Any) -> str:
+        body = {"audience": audience, "purpose": "digital_double", "ttl_s": 600} | more
+        answer = self.call("POST", f"/v1/consents/{consent['consent_id']}/tokens", "app", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+    def media(self, data: bytes, who: str = "backend") -> dict[str, Any]:
+        answer = self.call(
+            "POST", "/v1/media", who, content=data, headers={"Content-Type": "image/png"} | content_digest(data)
+        )
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def evaluation(self, *, tokens: list[str], media: list[str] = [], **more: Any) -> dict[str, Any]:  # noqa: B006
+        properties = {"consent_tokens": tokens, "media": media} | more.pop("properties", {})
+        context = {"purpose": "digital_double", "job_sha256": "ab" * 32, "seconds": 10} | more.pop("context", {})
+        return {
+            "subject": {"type": "backend", "id": more.pop("backend", "studio")},
+            "action": {"name": "generate"},
+            "resource": {"type": "likeness", "id": "job-1", "properties": properties},
+            "context": context,
+        }
+
+    def ask(self, **more: Any) -> dict[str, Any]:
+        answer = self.call("POST", "/access/v1/evaluation", "backend", json=self.evaluation(**more))
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+@pytest.fixture
+def world(service: Service, clock: Clock) -> Iterator[World]:
+    with TestClient(create_app(service)) as client:
+        world = World(client, service, clock)
+        names = {Role.APP: "app-one", Role.BACKEND: "studio", Role.AUDITOR: "auditor-one", Role.ADMIN: "admin-one"}
+        world.keys = {role.value: world.key(role, name) for role, name in names.items()}
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+# --- clips -----------------------------------------------------------------------------------------------------------
+
+
+class ColourGenerator:
+    """A second of the portrait, still. ``on_frame`` is called before each picture."""
+
+    name = "portrait"
+    version = "colours-1"
+    most_people = 2
+
+    def __init__(self, on_frame: Callable[[int], None] = lambda _: None) -> None:
+        self.on_frame = on_frame
+
+    def render(self, doubles: Sequence[Double], request: RenderRequest) -> Clip:
+        if request.script == "too hard":
+            raise RenderError("made to fail", code="script_unspeakable")
+        if request.script == "crash":
+            raise RuntimeError("made to crash")
+        colour = doubles[0].portrait[0, 0]
+        picture = np.zeros((request.height, request.width, 3), np.uint8) + colour
+        count = request.fps
+
+        def frames() -> Iterator[RgbImage]:
+            for number in range(count):
+                self.on_frame(number)
+                yield picture
+
+        return Clip(
+            width=request.width,
+            height=request.height,
+            fps=request.fps,
+            frame_count=count,
+            frames=frames(),
+            audio=Audio(samples=np.zeros(16_000, np.float32), rate_hz=16_000),
+            generator="portrait@colours-1",
+        )
+
+
+def renderers(service: Service, on_frame: Callable[[int], None] = lambda _: None) -> Renderers:
+    generators: dict[str, Generator] = {"portrait": ColourGenerator(on_frame)}
+    return Renderers(generators=generators, faces=service.faces, bound=Bounded(1))

@@ -1,0 +1,61 @@
+"""A worker process on stand-in models, for tests that kill it. ``python -m tests.api.worker_process URL VAR KEYS HOLD``
+
+While the file ``HOLD`` exists, whatever it works on hangs; it writes ``HOLD.begun`` first.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from api.app import open_service
+from api.database import Database, new_engine
+from api.engines import Bounded, FaceEngines
+from api.judging import Judged, Judges
+from api.service import log_to_stderr
+from api.settings import Settings
+from api.worker import Rhythm, Workshop, work
+from liveness.challenge import Challenge
+from liveness.digits import Language
+from liveness.policy import LivenessPolicy
+from tests.api.conftest import ColourEmbedder, ColourFinder, ScriptedExaminer, renderers
+
+
+def hang(hold: Path) -> None:
+    if hold.exists():
+        hold.with_suffix(".begun").touch()
+    while hold.exists():
+        time.sleep(0.05)
+
+
+class HangingExaminer(ScriptedExaminer):
+    def __init__(self, hold: Path) -> None:
+        self._hold = hold
+
+    def examine(
+        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+    ) -> Judged:
+        hang(self._hold)
+        return super().examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
+
+
+def main(url: str, var: str, keys: str, hold: str) -> None:
+    log_to_stderr()
+    faces = FaceEngines(
+        finder=ColourFinder(), embedder=ColourEmbedder(), languages=frozenset({Language.ENGLISH}), bound=Bounded(1)
+    )
+    database = Database(url, new_engine(url))
+    settings = Settings(database_url=url, var=Path(var), keys=Path(keys))
+    with open_service(settings, faces=faces, database=database) as service:
+        workshop = Workshop(
+            service=service,
+            judges=Judges(examiner=HangingExaminer(Path(hold)), bound=Bounded(1)),
+            renderers=renderers(service, lambda number: hang(Path(hold)) if number == 12 else None),
+        )
+        work(database, workshop, rhythm=Rhythm(heartbeat_s=0.5, silent_s=3.0, recover_every_s=0.5))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+import pytest
+
+from consent.errors import ConsentInvalid
+from consent.record import DEFAULT_TERM, LONGEST_TERM
+from consent.terms import VERSIONS, Purpose, by_sha256, current, languages
+
+RELEASED = [
+    ("2026-11", "en", "3157f7f69a7cd7a9225fe83ef6c9cec5fa366a958dff96b4ea76167e5f4d5ced"),
+    ("2026-11", "zh", "62ceeb1d813016cc511b4ff559ba7ea5e0aa02d0bc22edf75b7cbf0110635539"),
+]
+
+
+def test_a_released_text_is_never_changed() -> None:
+    """What people agreed to is known by hash: new words need a new version."""
+    assert [(t.version, t.language, t.sha256) for t in VERSIONS] == RELEASED
+
+
+@pytest.mark.parametrize("terms", VERSIONS, ids=lambda t: f"{t.version}-{t.language}")
+def test_the_hash_is_over_the_text_as_it_is_served(terms) -> None:  # type: ignore[no-untyped-def]
+    assert hashlib.sha256(terms.text.encode("utf-8")).hexdigest() == terms.sha256
+    assert unicodedata.is_normalized("NFC", terms.text)
+    assert "\r" not in terms.text
+    assert by_sha256(terms.sha256) is terms
+
+
+@pytest.mark.parametrize("terms", VERSIONS, ids=lambda t: f"{t.version}-{t.language}")
+def test_the_text_names_its_version_and_every_purpose(terms) -> None:  # type: ignore[no-untyped-def]
+    assert terms.version in terms.text
+    for purpose in Purpose:
+        assert purpose.value in terms.text
+
+
+def test_what_the_text_promises_about_time_is_what_the_rules_do() -> None:
+    assert "One year" in current("en").text
+    assert "一年" in current("zh").text
+    assert DEFAULT_TERM.days == 365
+    assert "more than ten years" in current("en").text
+    assert "最长不超过十年" in current("zh").text
+    assert LONGEST_TERM.days in (3652, 3653)
+
+
+def test_both_languages_say_the_same_number_of_things() -> None:
+    english, chinese = current("en"), current("zh")
+    assert english.version == chinese.version
+    assert english.text.count("\n## ") == chinese.text.count("\n## ")
+    assert english.text.count("\n- ") == chinese.text.count("\n- ")
+    assert english.text.count("\n\n") == chinese.text.count("\n\n")
+
+
+def test_a_language_without_terms_is_refused_and_not_replaced() -> None:
+    assert languages() == ("en", "zh")
+    with pytest.raises(ConsentInvalid) as caught:
+        current("ko")
+    assert caught.value.code == "terms_unknown"
+
+
+def test_a_hash_we_never_showed_is_unknown() -> None:
+    assert by_sha256("0" * 64) is None

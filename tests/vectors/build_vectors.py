@@ -1,0 +1,560 @@
+"""Makes the test vectors of ``consent`` from fixed seeds.
+
+    python -m tests.vectors.build_vectors           writes them
+    python -m tests.vectors.build_vectors --check   exits 1 when they differ from what is written
+
+Every case has a ``why``. The keys are made from the bytes 0..31 and 1..32 and are worth nothing. Forged cases are built here
+byte by byte, without the code under test.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from consent.gate import Obligations, Permit, commit_template, sign_permit
+from consent.keys import KeySet, SigningKey
+from consent.ledger import Head, commit, entry_json, make_receipt, next_entry, sign_head
+from consent.record import (
+    Controller,
+    Limits,
+    RevokedBy,
+    event_bytes,
+    fold,
+    grant,
+    narrow,
+    revoke,
+    sign_record,
+)
+from consent.terms import VERSIONS, Purpose, current
+from consent.tokens import ConsentToken, issue, sign
+from liveness.policy import Assurance
+from liveness.template import FaceTemplate
+from liveness.verdict import CheckResult, Live
+
+FOLDER = Path(__file__).parent / "consent"
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SEED, OTHER_SEED = bytes(range(32)), bytes(range(1, 33))
+KEY, OTHER_KEY = SigningKey.from_seed(SEED), SigningKey.from_seed(OTHER_SEED)
+KEYS = KeySet.of(KEY)
+SALT = bytes(range(100, 132))
+
+Json = dict[str, Any]
+
+
+def main() -> int:
+    files = build()
+    if sys.argv[1:] == ["--check"]:
+        stale = [name for name, text in files.items() if _written(name) != text]
+        for name in stale:
+            sys.stderr.write(f"{name} is not what tests/vectors/build_vectors.py makes\n")
+        return 1 if stale else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _written(name: str) -> str:
+    path = FOLDER / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def build() -> dict[str, str]:
+    """File name to text."""
+    files = {
+        "keys.json": _keys(),
+        "terms.json": _terms(),
+        "commitments.json": _commitments(),
+        "events.json": _events(),
+        "records.json": _records(),
+        "ledger.json": _ledger(),
+        "receipts.json": _receipts(),
+        "tokens.json": _tokens(),
+        "permits.json": _permits(),
+    }
+    return {
+        name: json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        for name, content in files.items()
+    }
+
+
+# --- signing by hand -------------------------------------------------------------------------------------------------
+
+
+def b64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def compact(header: Json | bytes, payload: Json | bytes, seed: bytes = SEED) -> str:
+    """A compact JWS over exactly this header and payload."""
+    signed = f"{b64(_json(header))}.{b64(_json(payload))}"
+    return f"{signed}.{b64(Ed25519PrivateKey.from_private_bytes(seed).sign(signed.encode()))}"
+
+
+def _json(content: Json | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return json.dumps(content, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
+def header(typ: str = "consent+jwt", **changes: Any) -> Json:
+    return {"alg": "Ed25519", "kid": KEY.kid, "typ": typ} | changes
+
+
+def payload_of(jws: str) -> Json:
+    part = jws.split(".")[1]
+    content: Json = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return content
+
+
+# --- what is signed --------------------------------------------------------------------------------------------------
+
+
+def templates() -> tuple[FaceTemplate, ...]:
+    """Two unit vectors of four numbers each, under one contract."""
+    vectors = ([0.5, 0.5, 0.5, 0.5], [1.0, 0.0, 0.0, 0.0])
+    return tuple(FaceTemplate(vector=np.array(v, np.float32), contract_id="example-4") for v in vectors)
+
+
+def _stages() -> dict[str, Any]:
+    live = Live(
+        challenge_id="chl_1",
+        nonce="0f" * 16,
+        capture_sha256="cd" * 32,
+        policy="strict@2026-11-21",
+        models={"tracker": "example@1"},
+        judged_at=NOW - timedelta(minutes=1),
+        results=(CheckResult.passed("one_face", 1, 1, "faces"),),
+        assurance=Assurance.WEB,
+    )
+    granted = grant(
+        live,
+        consent_id="cns_1",
+        subject_id="sub_1",
+        controller=Controller(
+            name="例 Studio", contact="https://studio.example", jurisdiction="DE", storage_location="DE"
+        ),
+        terms=current("en"),
+        purposes=[Purpose.CAMEO, Purpose.DIGITAL_DOUBLE],
+        audience=["portrait", "other"],
+        limits=Limits(max_seconds=60, forbidden_words=("vote", "战争"), uses=10),
+        template_commitment=commit_template(templates(), SALT),
+        expires_at=None,
+        now=NOW,
+    )
+    whole = fold([granted])
+    narrowed = fold([*whole.events, narrow(whole, audience=["portrait"], expires_at=NOW + 30 * DAY, now=NOW + HOUR)])
+    revoked = fold([*narrowed.events, revoke(narrowed, by=RevokedBy.SUBJECT, now=NOW + DAY)])
+    return {"granted": whole, "narrowed": narrowed, "revoked": revoked}
+
+
+def _keys() -> Json:
+    return {
+        "about": "The public keys that the valid vectors verify with, and the seeds of the private ones.",
+        "jwks": KEYS.to_jwks(),
+        "seed": SEED.hex(),
+        "other_seed": OTHER_SEED.hex(),
+        "other_jwks": KeySet.of(OTHER_KEY).to_jwks(),
+    }
+
+
+def _terms() -> Json:
+    return {
+        "about": "Every text ever released, by the hash of its UTF-8 bytes.",
+        "cases": [{"version": t.version, "language": t.language, "sha256": t.sha256} for t in VERSIONS],
+    }
+
+
+def _commitments() -> Json:
+    mac = hmac.new(SALT, b"mien-template-1", hashlib.sha256)
+    for template in templates():
+        for part in (template.contract_id.encode(), template.vector.astype("<f4").tobytes()):
+            mac.update(len(part).to_bytes(8, "big") + part)
+    return {
+        "about": "Template commitments, made here with nothing but HMAC-SHA256.",
+        "cases": [
+            {
+                "why": "two templates in order, each as length and contract, length and little-endian float32 vector",
+                "salt": SALT.hex(),
+                "templates": [
+                    {"contract_id": t.contract_id, "vector": [float(number) for number in t.vector]}
+                    for t in templates()
+                ],
+                "commitment": mac.hexdigest(),
+            }
+        ],
+    }
+
+
+def _events() -> Json:
+    events = [event_bytes(event).decode() for event in _stages()["revoked"].events]
+    granted, narrowed, revoked = events
+    wider = json.loads(narrowed)
+    wider["scope"]["purposes"] = ["cameo", "digital_double", "training"]
+    longer = json.loads(narrowed)
+    longer["scope"]["expires_at"] = "2030-01-01T00:00:00.000000Z"
+    forever = json.loads(granted)
+    forever["scope"]["expires_at"] = "2046-01-01T00:00:00.000000Z"
+    stale = json.loads(granted)
+    stale["live_check"]["judged_at"] = "2026-11-21T11:44:59.999999Z"
+    foreign = json.loads(revoked) | {"record_id": "cns_2"}
+    early = json.loads(narrowed) | {"event_time": "2026-11-21T11:59:59.000000Z"}
+    numbered = json.loads(narrowed) | {"number": 3}
+    extra = json.loads(granted) | {"score": 1}
+    over = json.loads(narrowed)
+    over["scope"]["expires_at"] = over["event_time"]
+    unordered = json.loads(granted)
+    unordered["scope"]["purposes"] = ["digital_double", "cameo"]
+    once = json.loads(granted)
+    once["scope"]["limits"]["uses"] = True
+    state = json.loads(revoked) | {"event_state": "given"}
+
+    def text(content: Json) -> str:
+        return _json(content).decode()
+
+    return {
+        "about": "Events of one consent as canonical JSON, and whether they fold to a record.",
+        "cases": [
+            {"why": "just granted", "events": [granted], "valid": True, "state_after_an_hour": "given"},
+            {
+                "why": "granted, then narrowed",
+                "events": [granted, narrowed],
+                "valid": True,
+                "state_after_an_hour": "given",
+            },
+            {
+                "why": "granted, narrowed, withdrawn",
+                "events": events,
+                "valid": True,
+                "state_after_two_days": "withdrawn",
+            },
+            {"why": "no events", "events": [], "valid": False},
+            {"why": "does not begin with being granted", "events": [narrowed, revoked], "valid": False},
+            {"why": "granted twice", "events": [granted, granted], "valid": False},
+            {
+                "why": "the narrowing is left out: number 2 follows number 0",
+                "events": [granted, revoked],
+                "valid": False,
+            },
+            {"why": "narrowed after the withdrawal", "events": [granted, revoked, narrowed], "valid": False},
+            {"why": "granted again after the withdrawal", "events": [*events, granted], "valid": False},
+            {"why": "a narrowing adds a purpose", "events": [granted, text(wider)], "valid": False},
+            {"why": "a narrowing ends later", "events": [granted, text(longer)], "valid": False},
+            {"why": "a term of more than ten years", "events": [text(forever)], "valid": False},
+            {"why": "the live check is 15 minutes and a microsecond old", "events": [text(stale)], "valid": False},
+            {"why": "an event of another consent", "events": [granted, narrowed, text(foreign)], "valid": False},
+            {"why": "time goes back", "events": [granted, text(early)], "valid": False},
+            {"why": "a number is skipped", "events": [granted, text(numbered)], "valid": False},
+            {"why": "a narrowing that is over when it begins", "events": [granted, text(over)], "valid": False},
+            {"why": "purposes in another order: not the one spelling", "events": [text(unordered)], "valid": False},
+            {"why": "the number of uses is true", "events": [text(once)], "valid": False},
+            {"why": "a member that no event has", "events": [text(extra)], "valid": False},
+            {"why": "a withdrawal that calls itself given", "events": [granted, narrowed, text(state)], "valid": False},
+            {"why": "spaces: not the one spelling", "events": [granted.replace(",", ", ", 1)], "valid": False},
+            {
+                "why": "a member twice",
+                "events": [granted.replace('"number":0', '"number":0,"number":0')],
+                "valid": False,
+            },
+        ],
+    }
+
+
+def _records() -> Json:
+    stages = _stages()
+    granted = sign_record(stages["granted"], KEY)
+    payload = payload_of(granted)
+    revoked_payload = payload_of(sign_record(stages["revoked"], KEY))
+    typ = "consent-record+jws"
+    head, body, _ = granted.split(".")
+    return {
+        "about": "Signed consent records (compact JWS).",
+        "cases": [
+            {
+                "why": f"signed after the event {name}",
+                "record": sign_record(stage, KEY),
+                "valid": True,
+                "events": len(stage.events),
+            }
+            for name, stage in stages.items()
+        ]
+        + [
+            {"why": why, "record": jws, "valid": False}
+            for why, jws in {
+                "signed by another service": sign_record(stages["granted"], OTHER_KEY),
+                "another service's signature under our key id": compact(header(typ), payload, OTHER_SEED),
+                "a consent token's type": compact(header("consent+jwt"), payload),
+                "the older name of the algorithm, which leaves the curve open": compact(
+                    header(typ, alg="EdDSA"), payload
+                ),
+                "the scope says more than the events": compact(
+                    header(typ), payload | {"scope": payload["scope"] | {"recipients": ["*"]}}
+                ),
+                "the state hides the withdrawal": compact(header(typ), revoked_payload | {"event_state": "given"}),
+                "a member that no record has": compact(header(typ), payload | {"note": "ok"}),
+                "a member is missing": compact(header(typ), {k: v for k, v in payload.items() if k != "jurisdiction"}),
+                "no events": compact(header(typ), payload | {"events": []}),
+                "no signature": f"{head}.{body}.",
+                "the signature of another record": f"{head}.{body}.{sign_record(stages['revoked'], KEY).split('.')[2]}",
+            }.items()
+        ],
+    }
+
+
+def _chain() -> list[Json]:
+    entries, last = [], None
+    for number, event in enumerate(_stages()["revoked"].events):
+        last = next_entry(last, kind=event.kind, digest=commit(event_bytes(event), SALT), at=NOW + number * HOUR)
+        entries.append(entry_json(last))
+    return entries
+
+
+def _rehashed(entry: Json) -> Json:
+    """Its own hash made right again, by hand."""
+    rest = {name: value for name, value in entry.items() if name != "entry_hash"} | {"ledger": "mien-ledger-1"}
+    return entry | {"entry_hash": hashlib.sha256(_json(rest)).hexdigest()}
+
+
+def _ledger() -> Json:
+    chain = _chain()
+    return {
+        "about": "Chains of ledger entries: the head they lead to, or the first entry that is wrong.",
+        "cases": [
+            {"why": "empty", "entries": [], "head": {"size": 0, "entry_hash": "0" * 64}},
+            {"why": "three entries", "entries": chain, "head": {"size": 3, "entry_hash": chain[2]["entry_hash"]}},
+            {
+                "why": "hashes made here by hand are the same",
+                "entries": [_rehashed(e) for e in chain],
+                "head": {"size": 3, "entry_hash": chain[2]["entry_hash"]},
+            },
+            {
+                "why": "a digest was changed",
+                "entries": [chain[0], chain[1] | {"digest": "0" * 64}, chain[2]],
+                "broken_at": 1,
+            },
+            {
+                "why": "a digest was changed and the hash made right",
+                "entries": [chain[0], _rehashed(chain[1] | {"digest": "0" * 64}), chain[2]],
+                "broken_at": 2,
+            },
+            {
+                "why": "a time was changed",
+                "entries": [chain[0] | {"at": "2026-01-01T00:00:00.000000Z"}, *chain[1:]],
+                "broken_at": 0,
+            },
+            {
+                "why": "time goes back, hashes right",
+                "entries": [chain[0], _rehashed(chain[1] | {"at": "2026-01-01T00:00:00.000000Z"})],
+                "broken_at": 1,
+            },
+            {"why": "the middle is missing", "entries": [chain[0], chain[2]], "broken_at": 1},
+            {"why": "the beginning is missing", "entries": chain[1:], "broken_at": 0},
+            {"why": "two are swapped", "entries": [chain[0], chain[2], chain[1]], "broken_at": 1},
+            {"why": "one is there twice", "entries": [chain[0], chain[1], chain[1], chain[2]], "broken_at": 2},
+            {
+                "why": "the first one claims something came before",
+                "entries": [_rehashed(chain[0] | {"previous": "1" * 64})],
+                "broken_at": 0,
+            },
+        ],
+    }
+
+
+def _receipts() -> Json:
+    stages = _stages()
+    before = next_entry(None, kind="consent.granted", digest="0" * 64, at=NOW)
+    events = {name: stage.events[-1] for name, stage in stages.items()}
+    first = next_entry(before, kind=events["granted"].kind, digest=commit(event_bytes(events["granted"]), SALT), at=NOW)
+    second = next_entry(
+        first, kind=events["narrowed"].kind, digest=commit(event_bytes(events["narrowed"]), SALT), at=NOW + HOUR
+    )
+    third = next_entry(second, kind="consent.revoked", digest="1" * 64, at=NOW + DAY)
+    head, later = sign_head(Head.of(first), KEY, at=NOW), sign_head(Head.of(second), KEY, at=NOW + HOUR)
+    record = sign_record(stages["granted"], KEY)
+    good = make_receipt(record=record, salt=SALT, entry=first, head=head)
+    content: Json = json.loads(good.to_json())
+
+    def good_one(why: str, receipt: str) -> Json:
+        return {"why": why, "receipt": receipt, "valid": True, "index": 1}
+
+    def bad(why: str, receipt: str | None = None, **members: Any) -> Json:
+        text = _json(content | members).decode() if receipt is None else receipt
+        return {"why": why, "receipt": text, "valid": False}
+
+    return {
+        "about": "Receipts: whether they prove, with the public keys alone, that their record is in the ledger.",
+        "cases": [
+            good_one("head at the entry", good.to_json()),
+            good_one("path to a later head", replace(good, path=(second,), head=later).to_json()),
+            good_one("indented by hand", json.dumps(content, indent=2)),
+            bad("another salt", salt=b64(bytes(32))),
+            bad("a salt of another length", salt=b64(SALT[:31])),
+            bad("the record of a later event", record=sign_record(stages["narrowed"], KEY)),
+            bad("a record signed by another service", record=sign_record(stages["granted"], OTHER_KEY)),
+            bad("a head signed by another service", head=sign_head(Head.of(first), OTHER_KEY, at=NOW)),
+            bad("a head that the entry does not lead to", head=later),
+            bad("an entry moved elsewhere, its hash made right", entry=_rehashed(content["entry"] | {"index": 7})),
+            bad("another kind, its hash made right", entry=_rehashed(content["entry"] | {"kind": "consent.revoked"})),
+            bad("a path that skips an entry", path=[entry_json(third)]),
+            bad("a member that no receipt has", note="ok"),
+            bad("a member twice", good.to_json().replace('{"entry"', '{"head":"","entry"', 1)),
+            bad("no JSON", "receipt"),
+        ],
+    }
+
+
+def _token() -> ConsentToken:
+    return issue(_stages()["granted"], token_id="tok_1", audience="portrait", purpose=Purpose.CAMEO, life=HOUR, now=NOW)
+
+
+def _tokens() -> Json:
+    good = sign(_token(), KEY)
+    claims = payload_of(good)
+    head, body, signature = good.split(".")
+    public = Ed25519PrivateKey.from_private_bytes(SEED).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    hs256 = f"{b64(_json(header(alg='HS256')))}.{body}"
+    none = f"{b64(_json(header(alg='none')))}.{body}"
+    pem = (
+        Ed25519PrivateKey.from_private_bytes(SEED)
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+
+    def case(why: str, token: str, **expected: Any) -> Json:
+        return {"why": why, "token": token, "audience": "portrait", "now": "2026-11-21T12:30:00Z"} | expected
+
+    def bad(why: str, token: str, code: str = "bad_signature", **more: Any) -> Json:
+        return case(why, token, code=code, **more)
+
+    def without(name: str) -> Json:
+        return {member: value for member, value in claims.items() if member != name}
+
+    doubled = _json(claims).replace(b'"aud":"portrait"', b'"aud":"portrait","aud":"portrait"')
+    return {
+        "about": "Consent tokens. Valid ones have `claims`, the others a `code`.",
+        "cases": [
+            case("valid", good, claims=claims),
+            case("valid from its first second", good, now="2026-11-21T12:00:00Z", claims=claims),
+            case("valid to its last microsecond", good, now="2026-11-21T12:59:59.999999Z", claims=claims),
+            case("signed here by hand", compact(header(), claims), claims=claims),
+            bad("a microsecond too early", good, "not_yet_valid", now="2026-11-21T11:59:59.999999Z"),
+            bad("expires at that instant", good, "expired", now="2026-11-21T13:00:00Z"),
+            bad("long expired", good, "expired", now="2036-11-21T13:00:00Z"),
+            bad("for another backend", good, "wrong_audience", audience="other"),
+            bad("audience differs in case", good, "wrong_audience", audience="Portrait"),
+            bad("empty", ""),
+            bad("no JWT", "token"),
+            bad("two parts", f"{head}.{body}"),
+            bad("four parts", f"{good}.{signature}"),
+            bad("no signature", f"{head}.{body}."),
+            bad("signature of nothing but zeros", f"{head}.{body}.{b64(bytes(64))}"),
+            bad("signature with a stray bit in its last character", good[:-1] + chr(ord(good[-1]) + 1)),
+            bad("padded base64", f"{head}.{body}.{signature}=="),
+            bad("a line end after it", good + "\n"),
+            bad("alg none, no signature", f"{none}."),
+            bad("alg none with the old signature", f"{none}.{signature}"),
+            bad("HS256 keyed with the public key", f"{hs256}.{b64(hmac.digest(public, hs256.encode(), 'sha256'))}"),
+            bad("HS256 keyed with the public key's PEM", f"{hs256}.{b64(hmac.digest(pem, hs256.encode(), 'sha256'))}"),
+            bad("the older name of the algorithm, which leaves the curve open", compact(header(alg="EdDSA"), claims)),
+            bad("signed by another service under our key id", compact(header(), claims, OTHER_SEED)),
+            bad("an unknown key id", compact(header(kid=OTHER_KEY.kid), claims, OTHER_SEED)),
+            bad("no key id", compact({"alg": "Ed25519", "typ": "consent+jwt"}, claims)),
+            bad(
+                "brings its own key", compact(header(jwk=KeySet.of(OTHER_KEY).to_jwks()["keys"][0]), claims, OTHER_SEED)
+            ),
+            bad("points to a key elsewhere", compact(header(jku="https://keys.example/jwks.json"), claims)),
+            bad("a critical extension", compact(header(crit=["exp"], exp=1), claims)),
+            bad("a critical extension that the library knows (b64)", compact(header(crit=["b64"], b64=True), claims)),
+            bad("an empty list of critical extensions", compact(header(crit=[]), claims)),
+            bad("a header member twice", compact(_json(header()).replace(b'{"alg"', b'{"alg":"none","alg"'), claims)),
+            bad("header with spaces", compact(_json(header()).replace(b",", b", "), claims)),
+            bad("header is a list", compact(b"[]", claims)),
+            bad("typ JWT", compact(header("JWT"), claims), "wrong_type"),
+            bad("typ of a permit", compact(header("permit+jwt"), claims), "wrong_type"),
+            bad("typ in capitals", compact(header("CONSENT+JWT"), claims), "wrong_type"),
+            bad("no typ", compact({"alg": "Ed25519", "kid": KEY.kid}, claims)),
+            bad("a claim twice", compact(header(), doubled), "wrong_type"),
+            bad("claims with spaces", compact(header(), _json(claims).replace(b",", b", ")), "wrong_type"),
+            bad("claims are a list", compact(header(), b"[]"), "wrong_type"),
+            bad("claims are no JSON", compact(header(), b"\xff"), "wrong_type"),
+            bad("claims are empty", compact(header(), b""), "wrong_type"),
+            *[bad(f"no {name}", compact(header(), without(name)), "wrong_type") for name in sorted(claims)],
+            bad("a claim that no token has", compact(header(), claims | {"scope": "*"}), "wrong_type"),
+            bad("two audiences", compact(header(), claims | {"aud": ["portrait", "other"]}), "wrong_type"),
+            bad("another issuer", compact(header(), claims | {"iss": "other"}), "wrong_type"),
+            bad("an unknown purpose", compact(header(), claims | {"purpose": "everything"}), "wrong_type"),
+            bad("an unknown assurance", compact(header(), claims | {"assurance": "certain"}), "wrong_type"),
+            bad("expiry as text", compact(header(), claims | {"exp": "4102444800"}), "wrong_type"),
+            bad(
+                "expiry as a fraction",
+                compact(header(), _json(claims).replace(b'"exp":1', b'"exp":1.5e9,"x":1')),
+                "wrong_type",
+            ),
+            bad("expiry is true", compact(header(), claims | {"exp": True}), "wrong_type"),
+            bad("expiry beyond time", compact(header(), claims | {"exp": 10**12}), "wrong_type"),
+            bad("a negative expiry", compact(header(), claims | {"exp": -1}), "wrong_type"),
+            bad("nbf later than iat", compact(header(), claims | {"nbf": claims["iat"] + 1}), "wrong_type"),
+            bad("an empty subject", compact(header(), claims | {"sub": ""}), "wrong_type"),
+            bad("larger than 8 KiB", compact(header(), claims | {"jti": "x" * 7000})),
+        ],
+    }
+
+
+def _permits() -> Json:
+    permit = Permit(
+        permit_id="prm_1",
+        backend="portrait",
+        purpose=Purpose.CAMEO,
+        job_sha256="ab" * 32,
+        consents=(("cns_1", "sub_1"), ("cns_2", "sub_2")),
+        assurance=Assurance.WEB,
+        issued_at=NOW,
+        expires_at=NOW + timedelta(seconds=300),
+        obligations=Obligations(max_seconds=60),
+    )
+    good = sign_permit(permit, KEY)
+    claims = payload_of(good)
+    loose = claims["obligations"] | {"visible_label": "no"}
+
+    def case(why: str, jwt: str, **expected: Any) -> Json:
+        return {"why": why, "permit": jwt, "audience": "portrait", "now": "2026-11-21T12:01:00Z"} | expected
+
+    def bad(why: str, jwt: str, code: str = "permit_invalid", **more: Any) -> Json:
+        return case(why, jwt, code=code, **more)
+
+    return {
+        "about": "Permits. Valid ones have `claims`, the others a `code`.",
+        "cases": [
+            case("valid", good, claims=claims),
+            case("valid to its last microsecond", good, now="2026-11-21T12:04:59.999999Z", claims=claims),
+            bad("after 300 s", good, "permit_expired", now="2026-11-21T12:05:00Z"),
+            bad("before it was issued", good, now="2026-11-21T11:59:59Z"),
+            bad("for another backend", good, audience="other"),
+            bad("signed by another service", sign_permit(permit, OTHER_KEY)),
+            bad("a consent token", sign(_token(), KEY)),
+            bad("a permit's claims under a token's type", compact(header("consent+jwt"), claims)),
+            bad("nobody consented", compact(header("permit+jwt"), claims | {"consents": []})),
+            bad("an obligation in text", compact(header("permit+jwt"), claims | {"obligations": loose})),
+            bad("a claim that no permit has", compact(header("permit+jwt"), claims | {"scope": "*"})),
+            bad("a job that is no hash", compact(header("permit+jwt"), claims | {"job": "any"})),
+            bad("empty", ""),
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
