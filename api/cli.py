@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from api.settings import Settings
     from liveness.capture import RgbImage
     from liveness.evidence import FaceEmbedder, FaceFinder, Transcript
@@ -313,7 +315,11 @@ def _ledger_verify(options: argparse.Namespace) -> int:
     from api.audit import verify_ledger, verify_proof
 
     if options.proof:
-        answer = verify_proof(Path(options.proof), keys=None if options.keys is None else Path(options.keys))
+        answer = verify_proof(
+            Path(options.proof),
+            keys=None if options.keys is None else Path(options.keys),
+            settings=_settings(options),
+        )
     else:
         answer = verify_ledger(_settings(options))
     print(json.dumps(answer))
@@ -364,7 +370,7 @@ def _read(name: str) -> bytes:
 _MOST_BYTES = 64_000_000
 
 
-def _long_ago() -> object:
+def _long_ago() -> datetime:
     from datetime import UTC, datetime
 
     return datetime(2000, 1, 1, tzinfo=UTC)
@@ -502,7 +508,7 @@ def _parser() -> argparse.ArgumentParser:
         "mien ledger verify --proof receipt.json",
     )
     verify.add_argument("--proof", metavar="FILE", help="a receipt; checked without the database")
-    verify.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those inside the receipt")
+    verify.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those of this service")
 
     clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
     check = _add(

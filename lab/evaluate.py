@@ -216,7 +216,8 @@ def _faces(folder: Path, engines: Engines, finder: FaceFinder, policy: LivenessP
         faces = [found.face for found in finder.find_every(image) if found.face is not None]
         if faces:
             templates[name] = engines.embedder.embed(image, faces[0].points)
-    same, other = [], []
+    same: list[float] = []
+    other: list[float] = []
     for one, two in combinations(templates, 2):
         (same if people[one] == people[two] else other).append(similarity(templates[one], templates[two]))
     limit = policy.same_person.value

@@ -192,7 +192,7 @@ class PortraitMesh:
         """
         from scipy.spatial import Delaunay  # type: ignore[import-untyped, unused-ignore]
 
-        opened = self._face + self._mouth.moves(0.6, 0.0, 0.0) + self._blink(-0.6)
+        opened = self._face + self._mouth.moves(0.6, 0.0, 0.0) + self._blink(-0.15)
         flat = (opened - self._centre) @ self._upright.T
         back = 0.25 * self.face_width
         rolled = np.column_stack([np.arctan2(flat[:, 0], back - flat[:, 2]) * self.face_width * 0.5, flat[:, 1]])

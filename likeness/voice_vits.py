@@ -55,7 +55,7 @@ class _Symbol:
 class VitsVoice:
     """``SpeechSynthesiser`` for English. One session a process; calls may come from several threads."""
 
-    languages = (Language.ENGLISH,)
+    languages: tuple[Language, ...] = (Language.ENGLISH,)
 
     def __init__(self, folder: Path, words: Path, *, voice_version: str, seed: int = 0, threads: int = 2) -> None:
         """``folder``: the voice card's files; ``words``: those of the card of English words.
