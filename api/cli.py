@@ -74,6 +74,7 @@ def _one_line(error: BaseException) -> str:
 
 def _examine(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
+    from time import perf_counter
 
     from api.engines import open_liveness
     from liveness.challenge import asked
@@ -86,13 +87,22 @@ def _examine(options: argparse.Namespace) -> int:
     challenge = asked(options.digits, options.turns, language=language, policy=policy, now=datetime.now(UTC))
     data = _read(options.capture)
     with _own_output():
+        start = perf_counter()
         capture = decode(data, policy=policy)
+        decoded = perf_counter()
         engines = open_liveness(_settings(options), languages=(language,))
+        loaded = perf_counter()
         if language not in engines.recognisers:
             raise InputInvalid(f"no speech recogniser for {language.value} is installed", code="language_unavailable")
         now = datetime.now(UTC)
         found = examine(capture, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now)
-        answer = json.dumps(verdict_json(found.verdict, found.timing_ms), indent=2)
+        timing = {
+            "decode": round(1000 * (decoded - start)),
+            "load_models": round(1000 * (loaded - decoded)),
+            **found.timing_ms,
+            "examine": round(1000 * (perf_counter() - loaded)),
+        }
+        answer = json.dumps(verdict_json(found.verdict, timing), indent=2)
         if options.plot:
             from liveness.plot import plot
 

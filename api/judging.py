@@ -170,7 +170,7 @@ def _judged(
         try:
             judged = judges.examiner.examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
         except MediaError as error:
-            return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code=str(error.code))
+            return _refused(challenge, policy, sha256, Reason.RECORDING_UNREADABLE, service, media_code=str(error.code))
         except Exception:
             if not last_try:
                 raise

@@ -236,15 +236,21 @@ def _advance(state: str, event: life.SessionEvent) -> life.SessionState:
         raise Problem("session_not_ready", f"it is {state}") from error
 
 
-async def read_with_digest(request: Request, most: int) -> bytes:
-    """The body, bounded while it streams, with the digest that ``Content-Digest`` (RFC 9530) states."""
-    stated = _DIGEST.search(request.headers.get("Content-Digest", ""))
-    if stated is None:
-        raise Problem("digest_required")
-    try:
-        wanted = base64.b64decode(stated.group(1), validate=True)
-    except (binascii.Error, ValueError):
-        raise Problem("digest_required") from None
+async def read_with_digest(request: Request, most: int, *, required: bool = True) -> bytes:
+    """The body, bounded while it streams, with the digest that ``Content-Digest`` (RFC 9530) states.
+
+    ``required``: without the header the body is refused. A header that is there is held against the body either way.
+    """
+    header = request.headers.get("Content-Digest")
+    wanted = None
+    if header is not None or required:
+        stated = _DIGEST.search(header or "")
+        if stated is None:
+            raise Problem("digest_required")
+        try:
+            wanted = base64.b64decode(stated.group(1), validate=True)
+        except (binascii.Error, ValueError):
+            raise Problem("digest_required") from None
     found, parts, size = hashlib.sha256(), [], 0
     async for part in request.stream():
         size += len(part)
@@ -252,6 +258,6 @@ async def read_with_digest(request: Request, most: int) -> bytes:
             raise Problem("body_too_large", f"at most {most} bytes")
         found.update(part)
         parts.append(part)
-    if not hmac.compare_digest(found.digest(), wanted):
+    if wanted is not None and not hmac.compare_digest(found.digest(), wanted):
         raise Problem("digest_mismatch")
     return b"".join(parts)

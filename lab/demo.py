@@ -25,9 +25,6 @@ from typing import Any
 import httpx
 
 from lab.report import Scene, write_report
-from lab.simulate import simulate
-from liveness.challenge import Direction
-from liveness.digits import Language
 
 _READY_S = 60
 _JUDGE_S = 90
@@ -140,15 +137,12 @@ class _Story:
         self._refused_without_token(app)
         token = self._token(manager, consent, _LOCAL_BACKEND)
         self._refused_for_another_face(app, token)
-        self._permit(backend, manager, consent, self._name("backend"))
+        self._permit(backend, manager, consent, _name("backend"))
         clip_id = self._clip(app, token)
         self._clip_is_marked()
         self._revoke(app, manager, consent, token, clip_id)
         self._log_verifies()
         write_report(self.out, self.scenes)
-
-    def _name(self, role: str) -> str:
-        return f"demo-{role}"
 
     def _keys(self) -> dict[str, str]:
         with self._step(
@@ -157,7 +151,7 @@ class _Story:
             roles = ("app", "backend", "auditor")
             making = {
                 role: subprocess.Popen(
-                    [*_MIEN, "keys", "create", "--role", role, "--name", self._name(role)],
+                    [*_MIEN, "keys", "create", "--role", role, "--name", _name(role)],
                     env=self.environment,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -186,16 +180,8 @@ class _Story:
             self._write("challenge.json", challenge)
             told(f"say {' '.join(challenge['digits'])}, then turn {', '.join(challenge['turns'])}")
         with self._step("perform", "A simulated person does it (capture.mp4)", "模拟人完成任务") as told:
-            simulate(
-                self.out / "capture.mp4",
-                digits=challenge["digits"],
-                turns=tuple(Direction(turn) for turn in challenge["turns"]),
-                language=Language.ENGLISH,
-                portrait=None,
-                attack=None,
-                seed=secrets.randbelow(2**31),
-                weights=self.weights,
-            )
+            command = ["simulate", str(self.out / "capture.mp4"), "--digits", challenge["digits"]]
+            self._mien(*command, "--turns", ",".join(challenge["turns"]), "--seed", str(secrets.randbelow(2**31)))
             recording = (self.out / "capture.mp4").read_bytes()
             told(f"{len(recording) / 1e6:.1f} MB, a public-domain portrait turned in 3D")
         with self._step("verdict", "The worker judges the recording", "后台判定录像") as told:
@@ -231,7 +217,7 @@ class _Story:
                 "session_id": session["session_id"],
                 "terms_sha256": terms["sha256"],
                 "purposes": [_PURPOSE],
-                "audience": [_LOCAL_BACKEND, self._name("backend")],
+                "audience": [_LOCAL_BACKEND, _name("backend")],
                 "limits": {"max_seconds": 20, "forbidden_words": ["lottery"]},
             }
             consent = person.post("/v1/consents", wanted, want=201)
@@ -426,6 +412,10 @@ class _Caller:
         if response.status_code != want:
             raise StepFailed(f"{path} answered {response.status_code} {body.get('code', '')}, not {want}")
         return dict(body)
+
+
+def _name(role: str) -> str:
+    return f"demo-{role}"
 
 
 def _digest(data: bytes) -> dict[str, str]:

@@ -73,8 +73,10 @@ def _draw_yaw(axes: Any, examination: Examination, policy: LivenessPolicy) -> No
     axes.set_ylim(-50, 50)
     axes.axhspan(limit, 50, color=_BLUE, alpha=0.06, lw=0)
     axes.axhspan(-50, -limit, color=_BLUE, alpha=0.06, lw=0)
-    axes.text(0.005, 0.97, f"person's left, from {limit:g}°", transform=axes.transAxes, va="top", color=_SOFT)
-    axes.text(0.005, 0.03, f"person's right, from {limit:g}°", transform=axes.transAxes, color=_SOFT)
+    axes.text(
+        0.995, 0.97, f"person's left, from {limit:g}°", transform=axes.transAxes, va="top", ha="right", color=_SOFT
+    )
+    axes.text(0.995, 0.03, f"person's right, from {limit:g}°", transform=axes.transAxes, ha="right", color=_SOFT)
     if evidence.track is None:
         return
     front = baseline(evidence.track, policy=policy, mirrored=evidence.mirrored)
@@ -83,13 +85,13 @@ def _draw_yaw(axes: Any, examination: Examination, policy: LivenessPolicy) -> No
     axes.plot([t / 1000 for t, _ in yaw], [degrees - zero for _, degrees in yaw], color=_INK, lw=1.8)
     if front is not None:
         axes.axvspan(front.start_ms / 1000, front.end_ms / 1000, color=_GREEN, alpha=0.15, lw=0)
-        axes.text(front.start_ms / 1000, 44, "baseline", color=_GREEN, fontsize=9)
+        axes.text(front.end_ms / 1000 + 0.08, 43, "baseline", color=_GREEN, fontsize=9)
     for turn in turns_made(evidence, policy) or ():
         side = 1 if turn.direction is Direction.LEFT else -1
         axes.annotate(
-            f"{turn.direction.value} {turn.peak_deg:.0f}°, held {turn.held_ms} ms",
-            (turn.reached_ms / 1000, side * turn.peak_deg),
-            (turn.reached_ms / 1000, side * (turn.peak_deg + 6)),
+            f"{turn.direction.value} {turn.peak_deg:.0f}°\n{turn.held_ms / 1000:.1f} s",
+            ((turn.reached_ms + turn.held_ms / 2) / 1000, side * turn.peak_deg),
+            ((turn.reached_ms + turn.held_ms / 2) / 1000, side * (turn.peak_deg + 9) - 2),
             color=_BLUE,
             ha="center",
             fontsize=10,
@@ -97,7 +99,7 @@ def _draw_yaw(axes: Any, examination: Examination, policy: LivenessPolicy) -> No
     for taken in evidence.templates:
         axes.plot([taken.at_ms / 1000], [0], marker="o", ms=5, color=_AMBER, zorder=3)
     axes.plot([], [], marker="o", ls="", color=_AMBER, label="face template taken")
-    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=_SOFT)
+    axes.legend(loc="lower left", frameon=False, fontsize=9, labelcolor=_SOFT)
 
 
 def _draw_mouth(axes: Any, examination: Examination) -> None:

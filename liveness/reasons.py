@@ -38,6 +38,7 @@ class Reason(StrEnum):
     CHALLENGE_EXPIRED = "challenge_expired"
     CHALLENGE_SPENT = "challenge_spent"
     CAPTURE_REUSED = "capture_reused"
+    RECORDING_UNREADABLE = "recording_unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +135,9 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.CAPTURE_REUSED: Advice(
         "This recording was sent before. Please record a new one.", "这段录像以前提交过。请重新录制。"
+    ),
+    Reason.RECORDING_UNREADABLE: Advice(
+        "The recording could not be read, or is shorter or longer than allowed. Record again, 10 to 25 seconds, in one go.",
+        "录像无法读取，或时长不符合要求。请重新一次录完，时长 10 至 25 秒。",
     ),
 }

@@ -58,7 +58,7 @@ class VoskDigits:
 
         Raises EngineError (code ``engine_unsuitable``) when the model cannot hear the digits of ``language`` by word list.
         """
-        self.languages = (language,)
+        self.languages: tuple[Language, ...] = (language,)
         self.model_version = model_version
         self._language = language
         self._lock = threading.Lock()

@@ -190,7 +190,7 @@ def test_what_is_no_recording_is_not_live(world: World) -> None:
     world.capture(session, b"this is a text")
     assert world.judge(challenge)
     shown = status(world, session)
-    assert (shown["status"], shown["reasons"]) == ("failed", ["not_measured"])
+    assert (shown["status"], shown["reasons"]) == ("failed", ["recording_unreadable"])
 
 
 def test_a_model_that_keeps_failing_finds_nobody_live(world: World) -> None:

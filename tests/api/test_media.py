@@ -72,10 +72,13 @@ def test_what_cannot_be_read_is_refused(world: World, data: bytes) -> None:
     assert code(refused)
 
 
-def test_media_that_is_too_large_or_undigested_is_refused(world: World) -> None:
+def test_media_that_is_too_large_or_of_another_digest_is_refused(world: World) -> None:
     data = b"x" * (MEDIA_MAX_BYTES + 1)
     assert code(world.call("POST", "/v1/media", "app", content=data, headers=content_digest(data))) == "body_too_large"
-    assert code(world.call("POST", "/v1/media", "app", content=png(ALICE))) == "digest_required"
+    assert code(world.call("POST", "/v1/media", "app", content=png(ALICE), headers=content_digest(b"other"))) == (
+        "digest_mismatch"
+    )
+    assert world.call("POST", "/v1/media", "app", content=png(ALICE)).status_code == 201
     assert code(world.call("POST", "/v1/media", "auditor", content=png(ALICE))) == "forbidden"
 
 
