@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from liveness.template import FaceTemplate
 
 _YES, _NO, _UNUSABLE, _BROKEN, _STOPPED = 0, 1, 2, 3, 130
-_INPUT_ERRORS = ("MediaError", "LabError", "RecordInvalid", "LedgerBroken", "TokenInvalid")
+_INSTALLATION_ERRORS = {
+    "WeightsError",
+    "EngineError",
+    "KeysInvalid",
+    "KeysUnusable",
+    "DatabaseUnavailable",
+    "AddressTaken",
+    "VoiceMissing",
+}
 
 
 class InputInvalid(Exception):
@@ -52,17 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # the last resort of a command line: one line, never a traceback
         if os.environ.get("PYTHONDEVMODE") == "1":
             raise
-        code = getattr(error, "code", None)
-        known = isinstance(code, str)
-        print(f"mien: {code if known else 'internal_error'}: {_one_line(error)}", file=sys.stderr)
-        status = _UNUSABLE if _is_input(error) else _BROKEN
+        code, status = _meaning(error)
+        print(f"mien: {code}: {_one_line(error)}", file=sys.stderr)
     sys.exit(status)
 
 
-def _is_input(error: BaseException) -> bool:
-    return isinstance(error, InputInvalid | OSError | ValueError) or any(
-        kind.__name__ in _INPUT_ERRORS for kind in type(error).__mro__
-    )
+def _meaning(error: Exception) -> tuple[str, int]:
+    """Code and exit status of an error: whose part it is to do something about it."""
+    code = getattr(error, "code", None)
+    if isinstance(code, str):
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        return code, _BROKEN if kinds & _INSTALLATION_ERRORS else _UNUSABLE
+    if isinstance(error, OSError | ValueError):
+        return "input_invalid", _UNUSABLE
+    return "internal_error", _BROKEN
 
 
 def _one_line(error: BaseException) -> str:

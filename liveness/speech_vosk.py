@@ -7,7 +7,7 @@ vocabulary, or ends the process:
 - the model has lookahead graphs (``graph/HCLr.fst`` and ``graph/Gr.fst``); others ignore the word list without a word;
 - it knows at least one word for each of the ten digits; unknown words are dropped from the list with a warning;
 - whether it knows ``[unk]``. Where it does not (the small Korean model), noise and other words are pressed into digits. Then a
-  transcript is accepted only if each burst of sound holds exactly one digit, which running speech, music and noise do not.
+  transcript is accepted only if each burst of voice holds exactly one digit, which running speech, music and noise do not.
   That guard was tried on English speech, noise and music, not on Korean sentences: no recorded Korean was at hand.
 
 A word's ``conf`` is near 1.0 for wrong words too, and is not used. Repeated neighbours ("two two") may be heard as one.
@@ -27,6 +27,7 @@ from liveness.digits import SPOKEN, Language, digit_of
 from liveness.errors import EngineError
 from liveness.evidence import Transcript, Word
 from liveness.segments import Burst, bursts
+from liveness.voice_silero import RATE_HZ, VoiceDetector, at_loudness
 
 UNKNOWN: Final = "[unk]"
 
@@ -35,11 +36,6 @@ LOOKAHEAD_FILES: Final = ("graph/HCLr.fst", "graph/Gr.fst")
 
 QUIET: Final = -3
 """Log level at which the library keeps still; at -1 it still prints a warning for each unknown word, in every call."""
-
-LOUDNESS_DBFS: Final = -20.0
-MOST_GAIN_DB: Final = 40.0
-"""The loudest burst is brought to the first, by no more than the second: the samples become 16-bit integers, and the
-quietest real recordings that we measured peak at -35 dBFS."""
 
 MOST_UNKNOWN: Final = 0.25
 """Other words may last this share of what the digits last, in all (a cough, "um"), else it was not digits that was said."""
@@ -62,6 +58,7 @@ class VoskDigits:
         self.model_version = model_version
         self._language = language
         self._lock = threading.Lock()
+        self._voice = VoiceDetector()
         missing = [name for name in LOOKAHEAD_FILES if not (folder / name).is_file()]
         if missing:
             raise EngineError(
@@ -95,14 +92,20 @@ class VoskDigits:
         return int(self._model.vosk_model_find_word(word)) >= 0
 
     def transcribe(self, audio: Audio, *, language: Language, expecting: int | None) -> Transcript:
-        """Hear the digits in ``audio`` (any rate, mono). ``expecting`` is used as a guard only.
+        """Hear the digits in ``audio`` (16 kHz mono). ``expecting`` is used as a guard only.
 
-        Raises EngineError when asked for another language than the model's, or when the library fails.
+        Raises EngineError for another language than the model's, another rate, samples that are no numbers, or a failure
+        of the library.
         """
         if language is not self._language:
             raise EngineError(f"this Vosk model hears '{self._language}', not '{language}'", code="engine_unsuitable")
-        found = bursts(audio.samples, audio.rate_hz)
-        heard = self._words(audio, found) if found else []
+        if audio.rate_hz != RATE_HZ:
+            raise EngineError(f"sound at {audio.rate_hz} Hz, wanted {RATE_HZ} Hz")
+        if not np.isfinite(audio.samples).all():
+            raise EngineError("the sound holds samples that are no numbers")
+        with self._lock:
+            found = self._voice.voiced(audio.samples, bursts(audio.samples, audio.rate_hz))
+            heard = self._words(audio, found) if found else []
         words = tuple(
             Word(text=digit, start_ms=audio.start_ms + start, end_ms=audio.start_ms + end)
             for text, start, end in heard
@@ -124,20 +127,17 @@ class VoskDigits:
 
     def _words(self, audio: Audio, found: tuple[Burst, ...]) -> list[tuple[str, int, int]]:
         """Every word the library hears: text, start and end in ms from the first sample."""
-        gain_db = min(max(LOUDNESS_DBFS - max(burst.peak_dbfs for burst in found), 0.0), MOST_GAIN_DB)
-        louder = np.clip(audio.samples * 10 ** (gain_db / 20), -1.0, 1.0)
-        pcm = (louder * 32767).astype("<i2").tobytes()
+        pcm = (at_loudness(audio.samples, found) * 32767).astype("<i2").tobytes()
         results: list[str] = []
-        with self._lock:
-            try:
-                recogniser = self._vosk.KaldiRecognizer(self._model, float(audio.rate_hz), self._grammar)
-                recogniser.SetWords(True)
-                # the whole clip at once: in small pieces, pauses end the utterance and cut slow readers apart
-                if recogniser.AcceptWaveform(pcm):
-                    results.append(recogniser.Result())
-                results.append(recogniser.FinalResult())
-            except (Exception, SystemExit) as error:
-                raise EngineError("Vosk failed on this sound") from error
+        try:
+            recogniser = self._vosk.KaldiRecognizer(self._model, float(audio.rate_hz), self._grammar)
+            recogniser.SetWords(True)
+            # the whole clip at once: in small pieces, pauses end the utterance and cut slow readers apart
+            if recogniser.AcceptWaveform(pcm):
+                results.append(recogniser.Result())
+            results.append(recogniser.FinalResult())
+        except (Exception, SystemExit) as error:
+            raise EngineError("Vosk failed on this sound") from error
         return [
             (str(word["word"]), round(1000 * float(word["start"])), round(1000 * float(word["end"])))
             for result in results

@@ -35,6 +35,7 @@ from liveness.digits import SPOKEN, Language
 from liveness.errors import EngineError
 from liveness.evidence import Transcript, Word
 from liveness.segments import Burst, bursts
+from liveness.voice_silero import VoiceDetector
 
 RATE_HZ: Final = 16_000
 """Sampling rate that Whisper's features are defined for."""
@@ -54,17 +55,6 @@ UNSEEN: Final = 1.0
 """A candidate that one hearing did not come up with counts there as its worst one, less this much log-probability. 0.3, 1
 and 3 gave the same answers."""
 
-LEAST_VOICE: Final = 0.5
-"""Probability of voice by the Silero detector, at its best moment, below which a burst is no speech. Measured: spoken digits
-0.77 and more (360), knocks, clicks and bursts of noise 0.18 and less, tones and music up to 0.65."""
-
-VOICE_FRAME: Final = 512
-"""Samples in one reading of that detector."""
-
-LOUDNESS_DBFS: Final = -20.0
-MOST_GAIN_DB: Final = 40.0
-"""For the detector, the loudest burst is brought to the first, by no more than the second: it misses quiet voices."""
-
 MOST_DIGITS: Final = 24
 """More digits than this are not decoded: four times a challenge."""
 
@@ -82,9 +72,9 @@ LEAST_READ_BACK: Final = -0.7
 Measured: right strings of six -0.14 to -0.68 (120), lists of other words and letters -0.75 and less, sentences -1.1 and
 less."""
 
-MOST_NO_SPEECH: Final = 0.7
-"""Probability of *no speech* above which nothing counts. Measured: six digits 0.05 to 0.65 (120), music and clicks 0.92 and
-more, tones and bursts of noise 0.70 and more."""
+MOST_NO_SPEECH: Final = 0.8
+"""Probability of *no speech* above which nothing counts. Measured: six digits 0.05 to 0.74 (330), music and clicks 0.92 and
+more, bursts of noise 0.8; tones 0.70 to 0.78, which are not read back as digits."""
 
 SHORTEST_WORD_MS: Final = 60
 LONGEST_WORD_MS: Final = 1_500
@@ -120,17 +110,15 @@ class WhisperDigits:
         """
         import ctranslate2
         from faster_whisper.feature_extractor import FeatureExtractor
-        from faster_whisper.vad import get_vad_model
         from tokenizers import Tokenizer
 
         self.model_version = model_version
         self._lock = threading.Lock()
         self._to_array: Any = ctranslate2.StorageView.from_array
         self._features: Any = FeatureExtractor()
+        self._voice = VoiceDetector()
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            # the detector's weights are a file of the faster-whisper wheel
-            self._voice: Any = get_vad_model()
             self._model: Any = ctranslate2.models.Whisper(
                 str(folder), device="cpu", compute_type="int8", intra_threads=cpu_threads
             )
@@ -176,7 +164,7 @@ class WhisperDigits:
         if found:
             with self._lock:
                 try:
-                    found = self._voiced(audio.samples, found)
+                    found = self._voice.voiced(audio.samples, found)
                     if found:
                         words, sure = self._hear(audio.samples, found, expecting)
                 except (RuntimeError, ValueError) as error:
@@ -193,18 +181,6 @@ class WhisperDigits:
             accepted=sure
             and expecting in (None, len(words))
             and all(SHORTEST_WORD_MS <= word.end_ms - word.start_ms <= LONGEST_WORD_MS for word in words),
-        )
-
-    def _voiced(self, samples: NDArray[np.float32], found: tuple[Burst, ...]) -> tuple[Burst, ...]:
-        """The bursts that are somebody's voice: no knocks, clicks, rustle."""
-        gain_db = min(max(LOUDNESS_DBFS - max(burst.peak_dbfs for burst in found), 0.0), MOST_GAIN_DB)
-        louder = np.clip(samples * np.float32(10 ** (gain_db / 20)), -1.0, 1.0)
-        voice = np.ravel(self._voice(np.pad(louder, (0, -len(louder) % VOICE_FRAME))))
-        per_ms = RATE_HZ / 1000 / VOICE_FRAME
-        return tuple(
-            burst
-            for burst in found
-            if voice[max(0, int(burst.start_ms * per_ms) - 1) : int(burst.end_ms * per_ms) + 2].max() >= LEAST_VOICE
         )
 
     def _hear(

