@@ -314,11 +314,18 @@ def same_person(name: str, evidence: Evidence, challenge: Challenge, policy: Liv
     if least < limit.value:
         return CheckResult.failed(name, Reason.PERSON_CHANGED, least, limit.value, limit.unit)
     if not set(phases_of(challenge)) <= set(by_phase):
-        made = turns_made(evidence, policy)
-        short_of_turns = made is None or len(made) < len(challenge.turns)
-        code = Reason.TURN_MISSING if short_of_turns else Reason.NOT_MEASURED
-        return CheckResult.unjudged(name, code, unit=limit.unit)
+        return CheckResult.unjudged(name, _why_a_phase_is_missing(evidence, challenge, policy), unit=limit.unit)
     return CheckResult.passed(name, least, limit.value, limit.unit)
+
+
+def _why_a_phase_is_missing(evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> Reason:
+    """A phase that did not happen has no template; the person is told what was missing, not that we did not measure."""
+    made = turns_made(evidence, policy)
+    if made is None or len(made) < len(challenge.turns):
+        return Reason.TURN_MISSING
+    if evidence.transcript is None:
+        return _missing(evidence)
+    return Reason.NOT_MEASURED if evidence.transcript.words else Reason.DIGITS_NOT_HEARD
 
 
 def attack_score(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:

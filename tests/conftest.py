@@ -41,4 +41,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _unwanted_skips(reporter: pytest.TerminalReporter) -> list[str]:
     skipped = reporter.stats.get("skipped", [])
-    return [report.nodeid for report in skipped if {"weights", "service"} & set(report.keywords)]
+    return [
+        report.nodeid
+        for report in skipped
+        if {"weights", "service"} & set(report.keywords) and "browser" not in report.keywords
+    ]

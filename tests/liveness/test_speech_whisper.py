@@ -103,6 +103,15 @@ def test_slow_quick_and_quiet_readers_are_heard(
 
 
 @pytest.mark.weights
+def test_a_voice_that_begins_with_the_recording_is_heard(whisper: WhisperDigits, reader: Reader) -> None:
+    audio, spans = reader.read("528630")
+    at_once = Audio(samples=audio.samples[spans[0][0] * RATE_HZ // 1000 :], rate_hz=RATE_HZ)
+    heard = hear(whisper, at_once)
+    assert heard.accepted
+    assert heard.digits == "528630"
+
+
+@pytest.mark.weights
 def test_times_are_on_the_clock_of_the_capture(whisper: WhisperDigits, reader: Reader) -> None:
     audio, _ = reader.read("480215")
     later = Audio(samples=audio.samples, rate_hz=RATE_HZ, start_ms=1234)
