@@ -9,6 +9,7 @@ import numpy as np
 from liveness.capture import RgbImage
 from liveness.errors import EngineError
 from liveness.evidence import Box
+from liveness.model_onnx import open_model
 
 _WIDTH, _HEIGHT = 320, 240  # px
 _CONFIDENCE = 0.65  # of the class face; the value the model was published with
@@ -20,15 +21,7 @@ class RfbDetector:
 
     def __init__(self, model_file: Path, sha256: str) -> None:
         """Raises: EngineError when the model file does not load."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 2
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library raises several unrelated types
-            raise EngineError("face detector does not load") from error
+        self._session = open_model(model_file, "face detector")
         self.model_version = f"rfb320 {sha256[:12]}"
 
     def boxes(self, image: RgbImage) -> tuple[Box, ...]:

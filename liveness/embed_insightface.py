@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from liveness.capture import RgbImage
 from liveness.errors import EngineError
+from liveness.model_onnx import open_model
 from liveness.template import FaceTemplate, template
 
 
@@ -22,17 +23,13 @@ class ArcFaceEmbedder:
 
     def __init__(self, model_file: Path, sha256: str, *, mean: float = 127.0, std: float = 128.0) -> None:
         """Raises: EngineError when the model file does not load."""
+        session = open_model(model_file, "face embedder")
         with contextlib.redirect_stdout(io.StringIO()):  # the library prints
-            import onnxruntime
             from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 2
-            options.log_severity_level = 3
             try:
-                session = onnxruntime.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
                 self._model = ArcFaceONNX(model_file=str(model_file), session=session)
-            except Exception as error:  # the libraries raise several unrelated types
+            except Exception as error:  # the library raises several unrelated types
                 raise EngineError("face embedder does not load") from error
         self._model.input_mean, self._model.input_std = mean, std
         self.contract_id = f"arcface-{sha256[:12]}-112-rgb-5pt"

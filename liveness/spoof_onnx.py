@@ -13,6 +13,7 @@ import numpy as np
 from liveness.capture import RgbImage
 from liveness.errors import EngineError
 from liveness.evidence import Box
+from liveness.model_onnx import open_model
 
 _SIDE = 128  # px
 _CROP_SCALE = 2.7  # times the face box, as the model was trained
@@ -23,15 +24,7 @@ class SpoofOnnx:
 
     def __init__(self, model_file: Path, sha256: str) -> None:
         """Raises: EngineError when the model file does not load."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 2
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library raises several unrelated types
-            raise EngineError("attack scorer does not load") from error
+        self._session = open_model(model_file, "attack scorer")
         self._input = self._session.get_inputs()[0].name
         self.model_version = f"spoof {sha256[:12]}"
 
