@@ -73,10 +73,8 @@ def _draw_yaw(axes: Any, examination: Examination, policy: LivenessPolicy) -> No
     axes.set_ylim(-50, 50)
     axes.axhspan(limit, 50, color=_BLUE, alpha=0.06, lw=0)
     axes.axhspan(-50, -limit, color=_BLUE, alpha=0.06, lw=0)
-    axes.text(
-        0.995, 0.97, f"person's left, from {limit:g}°", transform=axes.transAxes, va="top", ha="right", color=_SOFT
-    )
-    axes.text(0.995, 0.03, f"person's right, from {limit:g}°", transform=axes.transAxes, ha="right", color=_SOFT)
+    axes.text(0.2, 0.97, f"person's left, from {limit:g}°", transform=axes.transAxes, va="top", color=_SOFT)
+    axes.text(0.2, 0.03, f"person's right, from {limit:g}°", transform=axes.transAxes, color=_SOFT)
     if evidence.track is None:
         return
     front = baseline(evidence.track, policy=policy, mirrored=evidence.mirrored)
