@@ -20,6 +20,7 @@ from liveness.digits import Language
 from liveness.errors import WeightsError
 from liveness.evidence import FaceEmbedder, FaceFinder, SpeechRecogniser, SpoofScorer
 from liveness.examine import Engines
+from liveness.segments import VoiceDetector
 from liveness.weights import ModelCard, Role, card, licences, open_weights, read_cards
 
 if TYPE_CHECKING:
@@ -136,11 +137,13 @@ def open_recogniser(settings: Settings, *, language: Language, engine: str | Non
         case "vosk":
             from liveness.speech_vosk import VoskDigits
 
-            return VoskDigits(folder, language=language, model_version=its_card.model_version)
+            return VoskDigits(
+                folder, voice=open_voice_detector(), language=language, model_version=its_card.model_version
+            )
         case "whisper":
             from liveness.speech_whisper import WhisperDigits
 
-            return WhisperDigits(folder, model_version=its_card.model_version)
+            return WhisperDigits(folder, voice=open_voice_detector(), model_version=its_card.model_version)
         case other:
             raise WeightsError(f"no recogniser takes the weights {other}", code="weights_unknown")
 
@@ -159,6 +162,13 @@ def open_generator(settings: Settings, name: str, faces: FaceEngines) -> Generat
             return PortraitGenerator(faces.finder, open_voice(settings))
         case _:
             raise WeightsError(f"there is no local backend {name}", code="weights_unknown")
+
+
+def open_voice_detector() -> VoiceDetector:
+    """What tells a voice from a knock; its weights are a file of the faster-whisper distribution. Raises: EngineError."""
+    from liveness.voice_silero import SileroVoice
+
+    return SileroVoice()
 
 
 def open_voice(settings: Settings) -> SpeechSynthesiser | None:

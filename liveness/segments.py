@@ -7,7 +7,7 @@ recognised words their edges (a model's word times are soft by 100 to 200 ms) an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,3 +96,26 @@ def bursts(samples: NDArray[np.float32], rate_hz: int) -> tuple[Burst, ...]:
         for start, end in joined
         if (end - start) * HOP_MS >= SHORTEST_MS
     )
+
+
+LOUDNESS_DBFS: Final = -20.0
+MOST_GAIN_DB: Final = 40.0
+"""The loudest burst is brought to the first, by no more than the second: models miss quiet voices."""
+
+
+def at_loudness(samples: NDArray[np.float32], found: tuple[Burst, ...]) -> NDArray[np.float32]:
+    """The samples with their loudest burst at :data:`LOUDNESS_DBFS`, if it was below."""
+    gain_db = min(max(LOUDNESS_DBFS - max(burst.peak_dbfs for burst in found), 0.0), MOST_GAIN_DB)
+    louder: NDArray[np.float32] = np.clip(samples * np.float32(10 ** (gain_db / 20)), -1.0, 1.0)
+    return louder
+
+
+class VoiceDetector(Protocol):
+    """Tells which bursts are somebody's voice. Not for several threads at once: its callers hold their own lock around it."""
+
+    def voiced(self, samples: NDArray[np.float32], found: tuple[Burst, ...]) -> tuple[Burst, ...]:
+        """Those of the bursts found in ``samples`` (``(n,) float32``, 16 kHz) that are a voice.
+
+        Raises EngineError when the model fails.
+        """
+        ...

@@ -26,10 +26,12 @@ from liveness.capture import Audio
 from liveness.digits import SPOKEN, Language, digit_of
 from liveness.errors import EngineError
 from liveness.evidence import Transcript, Word
-from liveness.segments import Burst, bursts
-from liveness.voice_silero import RATE_HZ, VoiceDetector, at_loudness
+from liveness.segments import Burst, VoiceDetector, at_loudness, bursts
 
 UNKNOWN: Final = "[unk]"
+
+RATE_HZ: Final = 16_000
+"""Sampling rate that the models take."""
 
 LOOKAHEAD_FILES: Final = ("graph/HCLr.fst", "graph/Gr.fst")
 """What a model must have to take a word list at run time."""
@@ -49,8 +51,8 @@ class VoskDigits:
 
     engine = "vosk"
 
-    def __init__(self, folder: Path, *, language: Language, model_version: str) -> None:
-        """folder : an unpacked model (``am/``, ``conf/``, ``graph/`` ...).
+    def __init__(self, folder: Path, *, voice: VoiceDetector, language: Language, model_version: str) -> None:
+        """folder : an unpacked model (``am/``, ``conf/``, ``graph/`` ...). voice : asked first; other sound is not heard.
 
         Raises EngineError (code ``engine_unsuitable``) when the model cannot hear the digits of ``language`` by word list.
         """
@@ -58,7 +60,7 @@ class VoskDigits:
         self.model_version = model_version
         self._language = language
         self._lock = threading.Lock()
-        self._voice = VoiceDetector()
+        self._voice = voice
         missing = [name for name in LOOKAHEAD_FILES if not (folder / name).is_file()]
         if missing:
             raise EngineError(

@@ -34,8 +34,7 @@ from liveness.capture import Audio
 from liveness.digits import SPOKEN, Language
 from liveness.errors import EngineError
 from liveness.evidence import Transcript, Word
-from liveness.segments import Burst, bursts
-from liveness.voice_silero import VoiceDetector
+from liveness.segments import Burst, VoiceDetector, bursts
 
 RATE_HZ: Final = 16_000
 """Sampling rate that Whisper's features are defined for."""
@@ -103,8 +102,9 @@ class WhisperDigits:
     engine = "whisper"
     languages: tuple[Language, ...] = (Language.ENGLISH,)
 
-    def __init__(self, folder: Path, *, model_version: str, cpu_threads: int = 2) -> None:
+    def __init__(self, folder: Path, *, voice: VoiceDetector, model_version: str, cpu_threads: int = 2) -> None:
         """folder : ``model.bin``, ``config.json``, ``tokenizer.json``, ``vocabulary.txt`` of an English Whisper model.
+        voice : asked first; other sound is not heard.
 
         Raises EngineError (code ``engine_unsuitable``) when they cannot be read, or a digit is not a single token.
         """
@@ -116,7 +116,7 @@ class WhisperDigits:
         self._lock = threading.Lock()
         self._to_array: Any = ctranslate2.StorageView.from_array
         self._features: Any = FeatureExtractor()
-        self._voice = VoiceDetector()
+        self._voice = voice
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._model: Any = ctranslate2.models.Whisper(

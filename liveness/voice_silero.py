@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveness.errors import EngineError
-from liveness.segments import Burst
+from liveness.segments import Burst, at_loudness
 
 RATE_HZ: Final = 16_000
 """Sampling rate that the detector takes."""
@@ -27,13 +27,9 @@ FRAME: Final = 512
 LEAD: Final = 16 * FRAME
 """Silence put before the sound: the detector misses a voice that begins with the recording."""
 
-LOUDNESS_DBFS: Final = -20.0
-MOST_GAIN_DB: Final = 40.0
-"""The loudest burst is brought to the first, by no more than the second: quiet voices are missed else."""
 
-
-class VoiceDetector:
-    """Not for several threads at once: its callers hold their own lock around it."""
+class SileroVoice:
+    """``VoiceDetector``. Not for several threads at once: its callers hold their own lock around it."""
 
     def __init__(self) -> None:
         """Raises EngineError (code ``engine_unsuitable``) when the detector cannot be opened."""
@@ -62,10 +58,3 @@ class VoiceDetector:
             for burst in found
             if voice[max(0, int(burst.start_ms * per_ms) - 1) : int(burst.end_ms * per_ms) + 2].max() >= LEAST_VOICE
         )
-
-
-def at_loudness(samples: NDArray[np.float32], found: tuple[Burst, ...]) -> NDArray[np.float32]:
-    """The samples with their loudest burst at :data:`LOUDNESS_DBFS`, if it was below."""
-    gain_db = min(max(LOUDNESS_DBFS - max(burst.peak_dbfs for burst in found), 0.0), MOST_GAIN_DB)
-    louder: NDArray[np.float32] = np.clip(samples * np.float32(10 ** (gain_db / 20)), -1.0, 1.0)
-    return louder

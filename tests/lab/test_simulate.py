@@ -25,6 +25,7 @@ from liveness.policy import SIMULATED, STRICT, LivenessPolicy
 from liveness.reasons import Reason
 from liveness.turns import yaw_over_time
 from liveness.verdict import Live, NotLive
+from liveness.voice_silero import SileroVoice
 from liveness.weights import card, open_weights
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -80,7 +81,9 @@ def engines(weights: Path) -> Engines:
         embedder=ArcFaceEmbedder(file("face_embedder"), card("face_embedder").sha256),
         spoof=SpoofOnnx(file("spoof"), card("spoof").sha256),
         recognisers={
-            Language.ENGLISH: WhisperDigits(open_weights(whisper, weights), model_version=whisper.model_version)
+            Language.ENGLISH: WhisperDigits(
+                open_weights(whisper, weights), voice=SileroVoice(), model_version=whisper.model_version
+            )
         },
     )
 

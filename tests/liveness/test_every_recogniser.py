@@ -15,6 +15,7 @@ from liveness.errors import EngineError
 from liveness.evidence import SpeechRecogniser
 from liveness.speech_vosk import VoskDigits
 from liveness.speech_whisper import WhisperDigits
+from liveness.voice_silero import SileroVoice
 
 pytestmark = pytest.mark.weights
 
@@ -22,8 +23,10 @@ RATE_HZ = 16_000
 SECONDS = 6
 
 RECOGNISERS: dict[str, Callable[[Path], SpeechRecogniser]] = {
-    "whisper": lambda weights: WhisperDigits(weights / "whisper_tiny_en", model_version="tiny.en"),
-    "vosk": lambda weights: VoskDigits(weights / "vosk_ko", language=Language.KOREAN, model_version="small-ko"),
+    "whisper": lambda weights: WhisperDigits(weights / "whisper_tiny_en", voice=SileroVoice(), model_version="tiny.en"),
+    "vosk": lambda weights: VoskDigits(
+        weights / "vosk_ko", voice=SileroVoice(), language=Language.KOREAN, model_version="small-ko"
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from liveness.capture import Audio
 from liveness.digits import SPOKEN, Language
 from liveness.errors import EngineError
 from liveness.speech_vosk import LOOKAHEAD_FILES, VoskDigits
+from liveness.voice_silero import SileroVoice
 
 RATE_HZ = 16_000
 
@@ -81,8 +82,8 @@ def opened(
 ) -> VoskDigits:
     monkeypatch.setitem(sys.modules, "vosk", stand_in.module())
     # the tones of these tests are nobody's voice
-    monkeypatch.setattr("liveness.speech_vosk.VoiceDetector.voiced", lambda detector, samples, found: found)
-    return VoskDigits(folder, language=language, model_version="stand-in")
+    monkeypatch.setattr("liveness.voice_silero.SileroVoice.voiced", lambda detector, samples, found: found)
+    return VoskDigits(folder, voice=SileroVoice(), language=language, model_version="stand-in")
 
 
 def sounding(words: list[tuple[str, float, float]]) -> NDArray[np.float32]:
@@ -209,7 +210,7 @@ def test_a_library_that_ends_the_process_is_held(
 
 @pytest.fixture(scope="module")
 def korean(weights: Path) -> VoskDigits:
-    return VoskDigits(weights / "vosk_ko", language=Language.KOREAN, model_version="small-ko")
+    return VoskDigits(weights / "vosk_ko", voice=SileroVoice(), language=Language.KOREAN, model_version="small-ko")
 
 
 @pytest.mark.weights
@@ -226,5 +227,5 @@ def test_the_korean_model_takes_our_words(korean: VoskDigits, capfd: pytest.Capt
 @pytest.mark.weights
 def test_the_korean_model_is_refused_for_chinese(weights: Path) -> None:
     with pytest.raises(EngineError, match="does not know the 'zh' word for 0") as caught:
-        VoskDigits(weights / "vosk_ko", language=Language.CHINESE, model_version="small-ko")
+        VoskDigits(weights / "vosk_ko", voice=SileroVoice(), language=Language.CHINESE, model_version="small-ko")
     assert caught.value.code == "engine_unsuitable"

@@ -14,6 +14,7 @@ from liveness.digits import SPOKEN, Language
 from liveness.errors import EngineError
 from liveness.evidence import Transcript
 from liveness.speech_whisper import WhisperDigits, _Hypothesis, _likeliest
+from liveness.voice_silero import SileroVoice
 
 RATE_HZ = 16_000
 
@@ -62,7 +63,7 @@ def reader(weights: Path) -> Reader:
 
 @pytest.fixture(scope="module")
 def whisper(weights: Path) -> WhisperDigits:
-    return WhisperDigits(weights / "whisper_tiny_en", model_version="tiny.en")
+    return WhisperDigits(weights / "whisper_tiny_en", voice=SileroVoice(), model_version="tiny.en")
 
 
 def hear(whisper: WhisperDigits, audio: Audio, expecting: int | None = 6) -> Transcript:
