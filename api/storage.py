@@ -106,10 +106,6 @@ class Store:
     def has_api_keys(self) -> bool:
         return self._session.scalar(select(func.count()).select_from(ApiKeyRow)) != 0
 
-    def backend_names(self) -> list[str]:
-        found = select(ApiKeyRow.name).where(ApiKeyRow.role == "backend", ApiKeyRow.revoked_at.is_(None)).distinct()
-        return list(self._session.scalars(found))
-
     # --- idempotency -------------------------------------------------------------------------------------------------
 
     def reserve(self, caller: str, key: str, request_sha256: bytes, *, now: datetime) -> bool:

@@ -2,7 +2,6 @@
 
     LikenessError
     ├── PermitMismatch     the permit does not cover this double or this request, or is over
-    ├── EnrolmentError     the capture gives no double
     ├── RenderError        a generator failed
     ├── VoiceUnavailable   the clip needs a voice that is not installed
     ├── EncodeError        pictures and sound could not be written as a file
@@ -29,12 +28,6 @@ class PermitMismatch(LikenessError):
     """The permit is for other people, another use or another time than the work it came with."""
 
     code = "permit_mismatch"
-
-
-class EnrolmentError(LikenessError):
-    """No double can be made from this capture."""
-
-    code = "enrolment_failed"
 
 
 class RenderError(LikenessError):

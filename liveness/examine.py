@@ -23,7 +23,6 @@ from liveness.capture import Capture, Frame
 from liveness.challenge import Challenge, SayDigits
 from liveness.checks import CHECKS, level_dbfs, mouth_opening, run_checks
 from liveness.digits import Language
-from liveness.errors import EngineError
 from liveness.evidence import (
     Evidence,
     FaceEmbedder,
@@ -267,6 +266,3 @@ def _timed(timing: dict[str, int], stage: str) -> Iterator[None]:
         yield
     finally:
         timing[stage] = round(1000 * (time.perf_counter() - start))
-
-
-__all__ = ["EngineError", "Engines", "Examination", "examine", "portrait_moments", "verdict_json"]
