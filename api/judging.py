@@ -171,7 +171,7 @@ def _judged(
             judged = judges.examiner.examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
         except MediaError as error:
             return _refused(challenge, policy, sha256, Reason.RECORDING_UNREADABLE, service, media_code=str(error.code))
-        except Exception:
+        except Exception:  # whatever a model raises: another try, and in the end nobody is found live
             if not last_try:
                 raise
             log.error("judging %s failed for the last time", challenge.challenge_id)

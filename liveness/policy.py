@@ -73,7 +73,9 @@ class LivenessPolicy:
     max_side: Limit = Limit(4096, "px", "design: above every phone camera's video, below decompression bombs")
     max_streams: Limit = Limit(8, "streams", "design: phones write up to five (picture, sound, motion, metadata)")
     analysis_fps: Limit = Limit(15, "fps", "design: a turn held 300 ms is then five frames")
-    analysis_short_side: Limit = Limit(480, "px", "measured: landmarks and templates do not gain from more")
+    analysis_short_side: Limit = Limit(
+        480, "px", "design: a face of 20 % width is then 96 px or more, near the 112 px of a template"
+    )
 
     # media, judged
     min_fps: Limit = Limit(14, "fps", "aws floor of 15, less the jitter of browser recorders")
@@ -83,7 +85,7 @@ class LivenessPolicy:
         600, "ms", "design: browser recorders open their tracks up to half a second apart"
     )
     min_sound_level: Limit = Limit(
-        -40, "dBFS, loudest 5 % of 20 ms windows", "measured: speech recognition fails below"
+        -40, "dBFS, loudest 5 % of 20 ms windows", "design: the energy floor used before speech recognition"
     )
     simulated_captures: bool = False  # recordings that the simulator wrote and marked as such
 
