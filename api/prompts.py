@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from liveness.challenge import Direction, SayDigits, Step
+from typing import assert_never
+
+from liveness.challenge import Direction, Nod, SayDigits, Step, Turn
 from liveness.digits import Language
 
 _SAY = {
@@ -20,8 +22,22 @@ _TURN = {
 }
 
 
+_NOD = {
+    Language.ENGLISH: ("Nod once", "Nod {times} times"),
+    Language.CHINESE: ("请点头 1 次", "请点头 {times} 次"),
+    Language.KOREAN: ("고개를 한 번 끄덕여 주세요", "고개를 {times}번 끄덕여 주세요"),
+}
+
+
 def prompt(step: Step, language: Language) -> str:
     """The line to show for one step. Sides are the person's own."""
-    if isinstance(step, SayDigits):
-        return _SAY[language].format(digits=" ".join(step.digits))
-    return _TURN[language, step.direction]
+    match step:
+        case SayDigits():
+            return _SAY[language].format(digits=" ".join(step.digits))
+        case Turn():
+            return _TURN[language, step.direction]
+        case Nod():
+            once, often = _NOD[language]
+            return once if step.times == 1 else often.format(times=step.times)
+        case _:
+            assert_never(step)

@@ -9,29 +9,42 @@ import hmac
 import re
 import secrets
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from api import attestation
 from api.auth import AnyCaller, App, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
 from api.errors import Problem
 from api.media import Sealed
 from api.prompts import prompt
-from api.schemas import Advice, CaptureTaken, ChallengeMade, NewSession, Prompt, SessionMade, SessionState
+from api.schemas import (
+    Advice,
+    CaptureTaken,
+    ChallengeMade,
+    ChallengeWish,
+    NewSession,
+    Prompt,
+    SessionMade,
+    SessionState,
+)
 from api.service import Service, TheService
-from api.storage import Store, new_id, policy_of, steps_to_json
+from api.storage import Store, challenge_of, new_id, policy_of, steps_to_json
 from api.tables import ChallengeRow, SessionRow, VerdictRow
 from liveness import session as life
-from liveness.challenge import SayDigits, issue
+from liveness.challenge import Challenge, Nod, Reveal, SayDigits, Step, Turn, issue
 from liveness.digits import Language
-from liveness.policy import POLICIES
+from liveness.lockout import counted_since, locked_until
+from liveness.policy import POLICIES, LivenessPolicy, Path
 from liveness.reasons import ADVICE, Reason
 
 router = APIRouter(prefix="/v1/liveness/sessions", tags=["live checks"], route_class=Call)
 
 CAPTURE_KEPT = timedelta(minutes=15)  # the raw recording goes when it is judged; this bounds it when nobody judges
-CAPTURE_MAX_BYTES = int(POLICIES["strict"].max_bytes.value)
+CAPTURE_MAX_BYTES = int(POLICIES["strict"].on(Path.STANDARD, extra_time=True).max_bytes.value)
+FINGERPRINTS_KEPT = timedelta(days=90)  # a copied take is handed in soon, or its challenge is long forgotten
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{43,44}):\s*(?:,|$)")
 
 
@@ -48,6 +61,10 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
     now, life_s = service.now(), timedelta(seconds=policy.session_life.value)
     with service.database.transaction() as store:
         person = store.subject(app.key_id, service.keys.master.blind("subject", body.subject_ref), now=now)
+        device = (
+            None if body.device_ref is None else service.keys.master.blind("device", f"{app.key_id}/{body.device_ref}")
+        )
+        refuse_locked(store, person.subject_id, device, policy=policy, now=now)
         row = SessionRow(
             session_id=new_id("ses"),
             app_key_id=app.key_id,
@@ -58,6 +75,7 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
             state=life.SessionState.CREATED,
             attempts=0,
             data_key_id=service.vault.new_key(store, now=now),
+            device=device,
             created_at=now,
             expires_at=now + life_s,
         )
@@ -67,14 +85,52 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
 
 
 @router.post("/{session_id}/challenge", status_code=201)
-def challenge(session_id: str, person: Subject, service: TheService) -> ChallengeMade:
-    """Draw a fresh challenge. It is spent by the first recording sent for it."""
+def challenge(
+    session_id: str, person: Subject, service: TheService, wish: ChallengeWish | None = None
+) -> ChallengeMade:
+    """Draw a fresh challenge, on the path the person chose. It is spent by the first recording sent for it."""
+    drawn, left = draw(service, session_id, person, wish or ChallengeWish(), reveal=Reveal.AT_ONCE)
+    return ChallengeMade(
+        challenge_id=drawn.challenge_id,
+        digits=drawn.digits,
+        turns=[turn.value for turn in drawn.turns],
+        prompts=[shown(step, drawn.language) for step in drawn.steps],
+        path=drawn.path,
+        extra_time=drawn.extra_time,
+        nonce=drawn.nonce,
+        expires_at=drawn.expires_at,
+        attempts_left=left,
+    )
+
+
+def shown(step: Step, language: Language) -> Prompt:
+    """One step as the person's phone gets it."""
+    text = prompt(step, language)
+    match step:
+        case SayDigits():
+            return Prompt(step="say", text=text, digits=step.digits)
+        case Turn():
+            return Prompt(step="turn", text=text, turn=step.direction.value)
+        case Nod():
+            return Prompt(step="nod", text=text, nods=step.times)
+        case _:
+            assert_never(step)
+
+
+def draw(
+    service: Service, session_id: str, person: Person, wish: ChallengeWish, *, reveal: Reveal
+) -> tuple[Challenge, int]:
+    """A fresh challenge and how many attempts are left after it; it takes one.
+
+    Raises: Problem when the session is not at that step, has no attempt left, or its person or device must wait.
+    """
     now = service.now()
     with service.database.transaction() as store:
         row = _own_session(store, session_id, person, now=now)
         policy = policy_of(row.policy)
         if row.attempts >= policy.attempts.value:
             raise Problem("no_attempts_left")
+        refuse_locked(store, row.subject_id, row.device, policy=policy, now=now)
         row.state = _advance(row.state, life.SessionEvent.CHALLENGE)
         row.attempts += 1
         drawn = issue(
@@ -84,6 +140,10 @@ def challenge(session_id: str, person: Subject, service: TheService) -> Challeng
             language=Language(row.language),
             chance=secrets.SystemRandom(),
             now=now,
+            path=wish.path,
+            extra_time=wish.extra_time,
+            reveal=reveal,
+            interleaved=wish.interleaved,
         )
         row.challenge_id = drawn.challenge_id
         store.add(
@@ -97,23 +157,33 @@ def challenge(session_id: str, person: Subject, service: TheService) -> Challeng
                 issued_at=drawn.issued_at,
                 expires_at=drawn.expires_at,
                 reused=False,
+                path=drawn.path,
+                extra_time=drawn.extra_time,
+                reveal=drawn.reveal,
             )
         )
         # who was given a challenge in time may use its whole life
         row.expires_at = max(row.expires_at, drawn.expires_at)
         store.extend_person_tokens(row.session_id, row.expires_at)
-    return ChallengeMade(
-        challenge_id=drawn.challenge_id,
-        digits=drawn.digits,
-        turns=[turn.value for turn in drawn.turns],
-        prompts=[
-            Prompt(step="say" if isinstance(step, SayDigits) else "turn", text=prompt(step, drawn.language))
-            for step in drawn.steps
-        ],
-        nonce=drawn.nonce,
-        expires_at=drawn.expires_at,
-        attempts_left=int(policy.attempts.value) - row.attempts,
-    )
+        left = int(policy.attempts.value) - row.attempts
+    return drawn, left
+
+
+def refuse_locked(
+    store: Store, subject_id: str, device: bytes | None, *, policy: LivenessPolicy, now: datetime
+) -> None:
+    """Raises: Problem ``locked_out`` while the person or the device must wait."""
+    until = locked(store, subject_id, device, policy=policy, now=now)
+    if until is not None:
+        raise Problem("locked_out", more={"locked_until": until.isoformat().replace("+00:00", "Z")})
+
+
+def locked(
+    store: Store, subject_id: str, device: bytes | None, *, policy: LivenessPolicy, now: datetime
+) -> datetime | None:
+    """Until when the person or the device must wait, if they must."""
+    counted = store.failures(subject_id, device, since=counted_since(policy=policy, now=now))
+    return max((until for each in counted if (until := locked_until(each, policy=policy, now=now))), default=None)
 
 
 @router.put(
@@ -136,7 +206,15 @@ def challenge(session_id: str, person: Subject, service: TheService) -> Challeng
                 "description": "RFC 9530, sha-256",
                 "schema": {"type": "string"},
                 "example": "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
-            }
+            },
+            {
+                "name": attestation.HEADER,
+                "in": "header",
+                "required": False,
+                "description": "what the device's maker says of it: provider:statement[:key id], the last two in base64url",
+                "schema": {"type": "string", "maxLength": attestation.MAX_HEADER_CHARS},
+                "example": "google_play_integrity:ZXlKaGJHY2lPaUpCTWpVMlMxY2lMQ...",
+            },
         ],
     },
 )
@@ -145,10 +223,14 @@ async def capture(
 ) -> CaptureTaken:
     """Hand in the recording of the challenge. ``mirrored``: its pictures are mirrored, as some front cameras give them."""
     data = await read_with_digest(request, CAPTURE_MAX_BYTES)
-    return await run_in_threadpool(_take, service, session_id, person, data, mirrored)
+    vouching = request.headers.getlist(attestation.HEADER)
+    return await run_in_threadpool(_take, service, session_id, person, data, mirrored, vouching)
 
 
-def _take(service: Service, session_id: str, person: Person, data: bytes, mirrored: bool) -> CaptureTaken:
+def _take(
+    service: Service, session_id: str, person: Person, data: bytes, mirrored: bool, vouching: list[str]
+) -> CaptureTaken:
+    """Spend the challenge on these bytes."""
     now, sha256 = service.now(), hashlib.sha256(data).hexdigest()
     with service.database.transaction() as store:
         row = _own_session(store, session_id, person, now=now)
@@ -159,8 +241,14 @@ def _take(service: Service, session_id: str, person: Person, data: bytes, mirror
             raise Problem("challenge_spent")
         if now >= given.expires_at:
             raise Problem("challenge_expired")
+        if given.reveal != Reveal.AT_ONCE:
+            raise Problem("challenge_missing", "it belongs to a live session")
+        most = int(challenge_of(given).limits(policy_of(row.policy)).max_bytes.value)
+        if len(data) > most:
+            raise Problem("body_too_large", f"at most {most} bytes")
         row.state = _advance(row.state, life.SessionEvent.CAPTURE)
         given.spent_at, given.capture_sha256, given.mirrored = now, sha256, mirrored
+        attestation.hear(store, service.attestation, row, given, vouching, now=now)
         given.reused = not store.see_capture(sha256, given.challenge_id, now=now)
         if not given.reused:
             given.capture_id = service.vault.put(
@@ -178,12 +266,28 @@ def look(session_id: str, who: AnyCaller, service: TheService) -> SessionState:
         if row is None or not _may_look(row, who):
             raise Problem("not_found")
         verdicts = store.verdicts_of(session_id)
+        drawn = None if row.challenge_id is None else store.get(ChallengeRow, row.challenge_id)
+        now = service.now()
+        until = locked(store, row.subject_id, row.device, policy=policy_of(row.policy), now=now)
     return state_of(
-        row, verdicts, now=service.now(), for_auditor=isinstance(who, KeyHolder) and who.role is Role.AUDITOR
+        row,
+        verdicts,
+        now=now,
+        for_auditor=isinstance(who, KeyHolder) and who.role is Role.AUDITOR,
+        path=None if drawn is None else drawn.path,
+        locked_until=until,
     )
 
 
-def state_of(row: SessionRow, verdicts: list[VerdictRow], *, now: datetime, for_auditor: bool) -> SessionState:
+def state_of(
+    row: SessionRow,
+    verdicts: list[VerdictRow],
+    *,
+    now: datetime,
+    for_auditor: bool,
+    path: str | None = None,
+    locked_until: datetime | None = None,
+) -> SessionState:
     """What may be said about a session; values and limits to auditors only."""
     last = verdicts[-1] if verdicts and verdicts[-1].challenge_id == row.challenge_id else None
     state = life.SessionState(row.state)
@@ -192,17 +296,26 @@ def state_of(row: SessionRow, verdicts: list[VerdictRow], *, now: datetime, for_
         session_id=row.session_id,
         status=(life.SessionState.EXPIRED if over else state).value,
         reasons=last.reasons if last else [],
-        advice=[_advice(code, row.language) for code in (last.reasons if last else [])],
+        advice=advice_of(last, row.language) if last else [],
         attempts_left=0 if over else int(policy_of(row.policy).attempts.value) - row.attempts,
         expires_at=row.expires_at,
         assurance=last.assurance if last else None,
+        path=path,
+        locked_until=locked_until,
         verdicts=[v.detail for v in verdicts] if for_auditor else None,
     )
 
 
-def _advice(code: str, language: str) -> Advice:
-    advice = ADVICE[Reason(code)]
-    return Advice(code=code, text=advice.zh if language == Language.CHINESE else advice.en)
+def advice_of(verdict: VerdictRow, language: str) -> list[Advice]:
+    """What the person can do about each reason, in their language."""
+    places = {check["code"]: check.get("place") for check in reversed(verdict.detail["checks"])}
+    chinese = language == Language.CHINESE
+    return [
+        Advice(
+            code=code, text=ADVICE[Reason(code)].told(chinese=chinese, place=places.get(code)), place=places.get(code)
+        )
+        for code in verdict.reasons
+    ]
 
 
 def _may_look(row: SessionRow, who: Caller) -> bool:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from consent.terms import Purpose
 from liveness.digits import Language
+from liveness.policy import Path as LivenessPath
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}_[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -64,6 +65,24 @@ class NewSession(Body):
     language: Language
     purpose: Purpose
     policy: str | None = Field(None, description="strict or simulated; unset: the service's own")
+    device_ref: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        None,
+        description="your own name for the device; failures are counted per person and per device. Kept as a keyed digest",
+    )
+
+
+class ChallengeWish(Body):
+    """What the person chose, before anything is drawn. Nothing is assumed about why."""
+
+    model_config = _example(path="small_turns", extra_time=True)
+    path: LivenessPath = Field(
+        default=LivenessPath.STANDARD,
+        description="standard; small_turns (15 degrees, more digits); no_speech (nods in place of digits)",
+    )
+    extra_time: bool = Field(default=False, description="twice the time for everything")
+    interleaved: bool = Field(
+        default=False, description="digits in groups between the turns; always so in a live session"
+    )
 
 
 class SessionMade(Body):
@@ -80,8 +99,11 @@ class SessionMade(Body):
 
 
 class Prompt(Body):
-    step: Literal["say", "turn"]
+    step: Literal["say", "turn", "nod"]
     text: str
+    digits: str | None = None
+    turn: Literal["left", "right"] | None = None
+    nods: int | None = None
 
 
 class ChallengeMade(Body):
@@ -98,6 +120,8 @@ class ChallengeMade(Body):
     digits: str
     turns: list[Literal["left", "right"]]
     prompts: list[Prompt] = Field(description="in the order in which the steps must be done")
+    path: LivenessPath = LivenessPath.STANDARD
+    extra_time: bool = False
     nonce: str
     expires_at: datetime
     attempts_left: int
@@ -112,6 +136,9 @@ class CaptureTaken(Body):
 class Advice(Body):
     code: str
     text: str
+    place: int | None = Field(
+        None, description="which digit, turn or cue, from 1, where the code is about one of several"
+    )
 
 
 class SessionState(BaseModel):
@@ -136,6 +163,8 @@ class SessionState(BaseModel):
     attempts_left: int
     expires_at: datetime
     assurance: str | None = Field(None, description="of a passed session")
+    path: str | None = Field(None, description="the path of the current challenge")
+    locked_until: datetime | None = Field(None, description="after too many failures: when the next attempt may begin")
     verdicts: list[dict[str, Any]] | None = Field(None, description="values and limits; for auditors only")
 
 

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, assert_never, cast
 
 import psycopg
 from sqlalchemy import delete, func, select, text, update
@@ -26,6 +26,7 @@ from api.tables import (
     ConsentEventRow,
     ConsentRow,
     DataKeyRow,
+    FingerprintRow,
     IdempotencyRow,
     LedgerRow,
     MediaRow,
@@ -40,9 +41,9 @@ from api.tables import (
     VerdictRow,
 )
 from consent.ledger import LedgerEntry
-from liveness.challenge import Challenge, Direction, SayDigits, Step, Turn
+from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Step, Turn
 from liveness.digits import Language
-from liveness.policy import POLICIES, LivenessPolicy
+from liveness.policy import POLICIES, Assurance, LivenessPolicy, Path
 from liveness.reasons import Reason
 from liveness.verdict import CheckResult, Live, Outcome, judge
 
@@ -159,6 +160,40 @@ class Store:
         """Note the bytes' hash; false when they were seen before."""
         seen = insert(SeenCaptureRow).values(capture_sha256=capture_sha256, challenge_id=challenge_id, seen_at=now)
         return self._changed(seen.on_conflict_do_nothing()) == 1
+
+    def failures(
+        self, subject_id: str, device: bytes | None, *, since: datetime
+    ) -> tuple[list[datetime], list[datetime]]:
+        """When attempts of this person, and when attempts on this device, failed; not those that our side let down."""
+        failed = (
+            select(VerdictRow.judged_at)
+            .join(SessionRow, SessionRow.session_id == VerdictRow.session_id)
+            .where(
+                VerdictRow.live.is_(False),
+                VerdictRow.judged_at >= since,
+                VerdictRow.detail["media_code"].astext.is_distinct_from("engine_failed"),
+            )
+        )
+        own = list(self._session.scalars(failed.where(SessionRow.subject_id == subject_id)))
+        there = [] if device is None else list(self._session.scalars(failed.where(SessionRow.device == device)))
+        return own, there
+
+    def fingerprints(self, subject_id: str, *, but: str, since: datetime, most: int = 50) -> list[bytes]:
+        """Of this person's takes since then, the latest first, without that of challenge ``but``."""
+        found = (
+            select(FingerprintRow.fingerprint)
+            .where(
+                FingerprintRow.subject_id == subject_id,
+                FingerprintRow.challenge_id != but,
+                FingerprintRow.seen_at >= since,
+            )
+            .order_by(FingerprintRow.seen_at.desc())
+            .limit(most)
+        )
+        return list(self._session.scalars(found))
+
+    def forget_fingerprints(self, before: datetime) -> None:
+        self._session.execute(delete(FingerprintRow).where(FingerprintRow.seen_at < before))
 
     def add_verdict(self, row: VerdictRow) -> bool:
         """Write the one verdict of a challenge; false when there is one already."""
@@ -396,15 +431,34 @@ def challenge_of(row: ChallengeRow) -> Challenge:
         issued_at=row.issued_at,
         expires_at=row.expires_at,
         policy=row.policy,
+        path=Path(row.path),
+        extra_time=row.extra_time,
+        reveal=Reveal(row.reveal),
     )
 
 
 def steps_to_json(steps: Iterable[Step]) -> list[dict[str, Any]]:
-    return [{"say": s.digits} if isinstance(s, SayDigits) else {"turn": s.direction.value} for s in steps]
+    return [_step_json(step) for step in steps]
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    match step:
+        case SayDigits():
+            return {"say": step.digits}
+        case Turn():
+            return {"turn": step.direction.value}
+        case Nod():
+            return {"nod": step.times}
+        case _:
+            assert_never(step)
 
 
 def _step(stored: dict[str, Any]) -> Step:
-    return SayDigits(digits=stored["say"]) if "say" in stored else Turn(direction=Direction(stored["turn"]))
+    if "say" in stored:
+        return SayDigits(digits=stored["say"])
+    if "nod" in stored:
+        return Nod(times=stored["nod"])
+    return Turn(direction=Direction(stored["turn"]))
 
 
 def live_of(verdict: VerdictRow, challenge: Challenge) -> Live:
@@ -423,6 +477,7 @@ def live_of(verdict: VerdictRow, challenge: Challenge) -> Live:
         policy=policy_of(detail["policy"]),
         models=dict(detail["models"]),
         now=verdict.judged_at,
+        attested=verdict.assurance == Assurance.ATTESTED,
     )
     if not isinstance(again, Live) or not verdict.live or again.assurance != verdict.assurance:
         raise ValueError("the stored verdict does not hold")
@@ -437,6 +492,7 @@ def _check_result(stored: dict[str, Any]) -> CheckResult:
         limit=stored["limit"],
         unit=stored["unit"],
         code=None if stored["code"] is None else Reason(stored["code"]),
+        place=stored.get("place"),
     )
 
 

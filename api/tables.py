@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, false
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -123,7 +123,11 @@ class SubjectRow(Base):
 
 class SessionRow(Base):
     __tablename__ = "liveness_sessions"
-    __table_args__ = (Index("ix_liveness_sessions_state_expires_at", "state", "expires_at"),)
+    __table_args__ = (
+        Index("ix_liveness_sessions_state_expires_at", "state", "expires_at"),
+        Index("ix_liveness_sessions_subject_id", "subject_id"),
+        Index("ix_liveness_sessions_device", "device"),
+    )
     session_id: Mapped[str] = mapped_column(primary_key=True)
     app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
@@ -134,6 +138,7 @@ class SessionRow(Base):
     attempts: Mapped[int]
     challenge_id: Mapped[str | None]
     data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    device: Mapped[bytes | None]
     templates_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
     portrait_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
     created_at: Mapped[datetime]
@@ -156,6 +161,11 @@ class ChallengeRow(Base):
     capture_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
     mirrored: Mapped[bool | None]
     reused: Mapped[bool]
+    path: Mapped[str] = mapped_column(server_default="standard")
+    extra_time: Mapped[bool] = mapped_column(server_default=false())
+    reveal: Mapped[str] = mapped_column(server_default="at_once")
+    client_signs: Mapped[dict[str, Any] | None]
+    attestation: Mapped[dict[str, Any] | None]
 
 
 class SeenCaptureRow(Base):
@@ -164,6 +174,31 @@ class SeenCaptureRow(Base):
     __tablename__ = "seen_captures"
     capture_sha256: Mapped[str] = mapped_column(primary_key=True)
     challenge_id: Mapped[str]
+    seen_at: Mapped[datetime]
+
+
+class DeviceKeyRow(Base):
+    """A key in a person's device that its maker certified. ``counter`` only rises; see ``liveness.attestation.KnownKey``."""
+
+    __tablename__ = "device_keys"
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"), primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[bytes] = mapped_column(primary_key=True)
+    public_key: Mapped[bytes]
+    counter: Mapped[int] = mapped_column(BigInteger)
+    environment: Mapped[str]
+    registered_at: Mapped[datetime]
+    used_at: Mapped[datetime]
+
+
+class FingerprintRow(Base):
+    """Perceptual hash of a take, to know a copy of it again. Of the subject's own takes only, and not for ever."""
+
+    __tablename__ = "fingerprints"
+    __table_args__ = (Index("ix_fingerprints_subject_id_seen_at", "subject_id", "seen_at"),)
+    challenge_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    fingerprint: Mapped[bytes]
     seen_at: Mapped[datetime]
 
 

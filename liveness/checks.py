@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import assert_never
 
 import numpy as np
 
 from liveness.capture import Audio
-from liveness.challenge import Challenge, Direction, SayDigits
-from liveness.evidence import Evidence, Face, FaceTrack, Transcript
+from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Turn
+from liveness.evidence import Evidence, Face, FaceTrack, Transcript, Word
+from liveness.micromotion import blinked, micromotion
+from liveness.nods import NodGroup, performed_nods, pitch_over_time
 from liveness.policy import LivenessPolicy
 from liveness.reasons import Reason
 from liveness.template import similarity
@@ -29,15 +32,22 @@ _WORD_MARGIN_MS = 120  # word times of recognisers are this far off; half of the
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check and the name it has in verdicts."""
+    """A check, the name it has in verdicts, and for which challenges it is needed."""
 
     name: str
     judge: Callable[[str, Evidence, Challenge, LivenessPolicy], CheckResult]
+    applies: Callable[[Challenge], bool]
 
 
 def run_checks(evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> tuple[CheckResult, ...]:
-    """All checks, in the order of ``CHECKS``."""
-    return tuple(check.judge(check.name, evidence, challenge, policy) for check in CHECKS)
+    """All checks that this challenge needs, in the order of ``CHECKS``, under ``policy`` as it holds for the challenge."""
+    own = challenge.limits(policy)
+    return tuple(check.judge(check.name, evidence, challenge, own) for check in CHECKS if check.applies(challenge))
+
+
+def required(challenge: Challenge) -> tuple[str, ...]:
+    """Names of the checks that a verdict on this challenge needs."""
+    return tuple(check.name for check in CHECKS if check.applies(challenge))
 
 
 # --- the recording ---------------------------------------------------------------------------------------------------
@@ -90,6 +100,134 @@ def not_simulated(name: str, evidence: Evidence, _: Challenge, policy: LivenessP
     if marked and not policy.simulated_captures:
         return CheckResult.failed(name, Reason.SIMULATED_CAPTURE, marked, 0, "simulator mark")
     return CheckResult.passed(name, marked, float(policy.simulated_captures), "simulator mark")
+
+
+def not_edited(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The container names no editor, screen recorder or virtual camera. Who strips the name is not stopped here."""
+    app = evidence.facts.writing_app.lower()
+    marks = [mark for mark in EDITORS if mark in app]
+    if policy.simulated_captures:  # our simulator writes with the same library as many converters
+        marks = [mark for mark in marks if mark != "lavf"]
+    if marks:
+        return CheckResult.failed(name, Reason.EDITED_RECORDING, len(marks), 0, "editor marks")
+    return CheckResult.passed(name, 0, 0, "editor marks")
+
+
+EDITORS = (
+    *(
+        "lavf",
+        "handbrake",
+        "adobe",
+        "premiere",
+        "after effects",
+        "davinci",
+        "final cut",
+        "imovie",
+        "capcut",
+        "kinemaster",
+    ),
+    *("shotcut", "kdenlive", "openshot", "vegas", "camtasia", "videoleap", "inshot", "filmora", "vlc"),
+    *("obs-", "obs studio", "xsplit", "manycam", "vmix", "snap camera", "deepfacelive"),
+)
+"""What programs that change recordings write into them, in lower case. Phones and browsers record with their own writers."""
+
+
+def new_capture(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No copy of a recording that was handed in before, however it was encoded, cut or scaled again."""
+    limit = policy.same_take
+    if evidence.fingerprint is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    distance = 1.0 if evidence.earlier_distance is None else round(evidence.earlier_distance, 4)
+    if distance <= limit.value:
+        return CheckResult.failed(name, Reason.CAPTURE_REUSED, distance, limit.value, limit.unit)
+    return CheckResult.passed(name, distance, limit.value, limit.unit)
+
+
+def light(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The face is neither lost in the dark nor washed out."""
+    dark, bright = policy.darkest, policy.brightest
+    if evidence.picture is None or evidence.picture.brightness is None:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=dark.unit)
+    level = round(evidence.picture.brightness, 1)
+    if level < dark.value:
+        return CheckResult.failed(name, Reason.TOO_DARK, level, dark.value, dark.unit)
+    if level > bright.value:
+        return CheckResult.failed(name, Reason.TOO_BRIGHT, level, bright.value, bright.unit)
+    return CheckResult.passed(name, level, dark.value, dark.unit)
+
+
+def focus(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The face has detail."""
+    limit = policy.blurred
+    if evidence.picture is None or evidence.picture.sharpness is None:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
+    value = round(evidence.picture.sharpness, 4)
+    if value < limit.value:
+        return CheckResult.failed(name, Reason.BLURRED, value, limit.value, limit.unit)
+    return CheckResult.passed(name, value, limit.value, limit.unit)
+
+
+def no_cuts(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """One take: no picture jumps from its neighbour as only a cut does."""
+    limit = policy.worst_cut
+    if evidence.picture is None or evidence.picture.worst_cut is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    value = round(evidence.picture.worst_cut, 3)
+    if value > limit.value:
+        return CheckResult.failed(name, Reason.CUT_IN_RECORDING, value, limit.value, limit.unit)
+    return CheckResult.passed(name, value, limit.value, limit.unit)
+
+
+def not_frozen(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The picture neither stands still nor repeats itself."""
+    limit, share = policy.frozen, policy.repeated_frames
+    seen = evidence.picture
+    if seen is None or seen.longest_frozen_ms is None or seen.repeated is None or seen.loop_ms is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    longest = max(seen.longest_frozen_ms, seen.loop_ms)
+    if longest > limit.value:
+        return CheckResult.failed(name, Reason.PICTURE_FROZEN, longest, limit.value, limit.unit)
+    if seen.repeated > share.value:
+        return CheckResult.failed(name, Reason.PICTURE_FROZEN, round(seen.repeated, 3), share.value, share.unit)
+    return CheckResult.passed(name, longest, limit.value, limit.unit)
+
+
+def camera_noise(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """A sensor's noise, or a recorder's uneven pace: a renderer that feeds a recorder has neither."""
+    limit = policy.camera_noise
+    if evidence.picture is None or evidence.picture.noise is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    noise = round(evidence.picture.noise, 3)
+    intervals = evidence.facts.frame_intervals_ms
+    even = len(intervals) > 1 and max(intervals) - min(intervals) <= 1  # 33 and 34 are one interval, rounded
+    if noise < limit.value and even:
+        return CheckResult.failed(name, Reason.NO_CAMERA_NOISE, noise, limit.value, limit.unit)
+    return CheckResult.passed(name, noise, limit.value, limit.unit)
+
+
+def one_room(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The words were said in one room, in one go: the floor between them does not jump, and is not nothing."""
+    limit, silent = policy.floor_jump, policy.digital_silence
+    if evidence.sound is None:
+        return CheckResult.unjudged(name, Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND)
+    if evidence.sound.digital_silence > silent.value:
+        share = round(evidence.sound.digital_silence, 3)
+        return CheckResult.failed(name, Reason.SOUND_JOINED, share, silent.value, silent.unit)
+    jump = 0.0 if evidence.sound.floor_jump_db is None else round(evidence.sound.floor_jump_db, 2)
+    if jump > limit.value:
+        return CheckResult.failed(name, Reason.SOUND_JOINED, jump, limit.value, limit.unit)
+    return CheckResult.passed(name, jump, limit.value, limit.unit)
+
+
+def real_time(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The recording arrived as fast as it was made: what was prepared, or made slower and sped up, does not."""
+    limit = policy.clock_drift
+    if evidence.timing is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    drift = round(abs(evidence.timing.clock_ratio - 1), 3)
+    if drift > limit.value:
+        return CheckResult.failed(name, Reason.NOT_IN_REAL_TIME, drift, limit.value, limit.unit)
+    return CheckResult.passed(name, drift, limit.value, limit.unit)
 
 
 def sound_level(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -156,7 +294,70 @@ def face_size(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolic
     width = round(float(np.median(widths)), 3)
     if width < limit.value:
         return CheckResult.failed(name, Reason.FACE_TOO_SMALL, width, limit.value, limit.unit)
+    if width > policy.max_face_width.value:
+        return CheckResult.failed(name, Reason.FACE_TOO_NEAR, width, policy.max_face_width.value, limit.unit)
     return CheckResult.passed(name, width, limit.value, limit.unit)
+
+
+def whole_face(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """All of the face is in the picture: half a face is half a check."""
+    limit = policy.cut_off
+    if evidence.track is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    track = evidence.track
+    seen = [s for s in track.sightings if s.faces]
+    if not seen:
+        return CheckResult.unjudged(name, Reason.NO_FACE, unit=limit.unit)
+    cut = sum(_outside(s.faces[0], track) > _OUTSIDE for s in seen)
+    share = round(cut / len(seen), 3)
+    if share > limit.value:
+        return CheckResult.failed(name, Reason.FACE_CUT_OFF, share, limit.value, limit.unit)
+    return CheckResult.passed(name, share, limit.value, limit.unit)
+
+
+_OUTSIDE = 0.15  # of the face's box; InsightFace's addon rejects from 0.3 of the aligned crop
+
+
+def _outside(face: Face, track: FaceTrack) -> float:
+    box = face.box
+    inside_x = max(0.0, min(box.x + box.width, track.width) - max(box.x, 0.0))
+    inside_y = max(0.0, min(box.y + box.height, track.height) - max(box.y, 0.0))
+    return 1 - inside_x * inside_y / max(box.width * box.height, 1e-9)
+
+
+def tracking_holds(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """Single frames show the face where tracking has it: a tracker may glide from one face to another."""
+    limit = policy.tracked_apart
+    if not evidence.looks:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
+    if any(look.faces > 1 for look in evidence.looks):
+        return CheckResult.failed(name, Reason.SECOND_FACE, max(look.faces for look in evidence.looks), 1, "faces")
+    found = [look.apart for look in evidence.looks if look.apart is not None]
+    if len(found) < len(evidence.looks) / 2:
+        return CheckResult.unjudged(name, Reason.FACE_LOST, unit=limit.unit)
+    worst = round(max(found), 3)
+    if worst > limit.value:
+        return CheckResult.failed(name, Reason.PERSON_CHANGED, worst, limit.value, limit.unit)
+    return CheckResult.passed(name, worst, limit.value, limit.unit)
+
+
+def natural_motion(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The face moves by itself, beyond what moving a picture gives: a blink, or small motion of its parts."""
+    limit = policy.natural_motion
+    if evidence.track is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    moved = micromotion(evidence.track, policy=policy)
+    if moved is None:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
+    value = round(moved, 4)
+    if value < limit.value and not blinked(evidence.track):
+        return CheckResult.failed(name, Reason.NO_NATURAL_MOTION, value, limit.value, limit.unit)
+    return CheckResult.passed(name, value, limit.value, limit.unit)
+
+
+def _no_face(evidence: Evidence) -> Reason:
+    seen = evidence.track is not None and any(s.faces for s in evidence.track.sightings)
+    return Reason.NOT_MEASURED if seen or evidence.track is None else Reason.NO_FACE
 
 
 def starts_frontal(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -210,9 +411,48 @@ def mouth_moves(name: str, evidence: Evidence, challenge: Challenge, policy: Liv
     return CheckResult.passed(name, share, limit.value, limit.unit)
 
 
+def mouth_rests(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The mouth is stiller between the digits than in them. Somebody who says something else meanwhile does not rest."""
+    limit = policy.mouth_rests
+    if evidence.track is None or evidence.transcript is None:
+        return CheckResult.unjudged(name, Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND)
+    words = evidence.transcript.words
+    if not words:
+        return CheckResult.unjudged(name, Reason.DIGITS_NOT_HEARD)
+    share = rests(evidence.track, words)
+    if share is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    share = round(share, 3)
+    if share < limit.value:
+        return CheckResult.failed(name, Reason.MOUTH_OUT_OF_STEP, share, limit.value, limit.unit)
+    return CheckResult.passed(name, share, limit.value, limit.unit)
+
+
+def rests(track: FaceTrack, words: Sequence[Word]) -> float | None:
+    """Share of the pauses between words in which the mouth closes to below half of what the words around it open it to."""
+    calm = pauses = 0
+    for before, after in pairwise(words):
+        if after.start_ms - before.end_ms < _SHORTEST_PAUSE_MS:
+            continue
+        around = _openings(track, before.start_ms, before.end_ms) + _openings(track, after.start_ms, after.end_ms)
+        between = _openings(track, before.end_ms, after.start_ms)
+        if not around or not between:
+            continue
+        pauses += 1
+        calm += min(between) < max(around) / 2
+    return calm / pauses if pauses else None
+
+
+_SHORTEST_PAUSE_MS = 150
+
+
+def _openings(track: FaceTrack, start_ms: int, end_ms: int) -> list[float]:
+    return [mouth_opening(s.faces[0]) for s in track.sightings if s.faces and start_ms <= s.at_ms < end_ms]
+
+
 def mouth_range(track: FaceTrack, start_ms: int, end_ms: int) -> float | None:
     """Range of jaw opening plus lip gap between two times, or ``None`` where fewer than three frames show a face."""
-    openings = [mouth_opening(s.faces[0]) for s in track.sightings if s.faces and start_ms <= s.at_ms < end_ms]
+    openings = _openings(track, start_ms, end_ms)
     return max(openings) - min(openings) if len(openings) >= 3 else None
 
 
@@ -258,31 +498,122 @@ def _turn_code(made: tuple[Direction, ...], asked: tuple[Direction, ...]) -> Rea
     return Reason.WRONG_TURN
 
 
+def nods_made(evidence: Evidence, policy: LivenessPolicy) -> tuple[NodGroup, ...] | None:
+    """The groups of nods the person made, or ``None`` where they cannot be measured."""
+    if evidence.track is None:
+        return None
+    front = baseline(evidence.track, policy=policy, mirrored=evidence.mirrored)
+    if front is None:
+        return None
+    return performed_nods(
+        pitch_over_time(evidence.track, front, mirrored=evidence.mirrored, policy=policy), policy=policy
+    )
+
+
+def nods_as_asked(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """Exactly as many nods in each group as asked for."""
+    unit = "groups of nods right"
+    made = nods_made(evidence, policy)
+    if made is None or not challenge.nods:
+        return CheckResult.unjudged(name, Reason.NOT_FRONTAL if evidence.track else Reason.NOT_MEASURED, unit=unit)
+    counts = tuple(group.times for group in made)
+    right = sum(one == other for one, other in zip(counts, challenge.nods, strict=False))
+    if counts == challenge.nods:
+        return CheckResult.passed(name, right, len(challenge.nods), unit)
+    place = next(
+        (i + 1 for i, (one, other) in enumerate(zip(counts, challenge.nods, strict=False)) if one != other), right + 1
+    )
+    return CheckResult.failed(name, Reason.NODS_NOT_AS_ASKED, right, len(challenge.nods), unit, place=place)
+
+
+def depth(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """What turned is a head in the round: its picture changes as no flat sheet's does. Measured on pixels, turn by turn."""
+    limit = policy.parallax
+    if len(evidence.parallax) < len(challenge.turns) or not evidence.parallax:
+        made = turns_made(evidence, policy)
+        missing = made is None or len(made) < len(challenge.turns)
+        return CheckResult.unjudged(name, Reason.TURN_MISSING if missing else Reason.NOT_MEASURED, unit=limit.unit)
+    flattest = min(evidence.parallax, key=lambda each: each.residual)
+    least = round(flattest.residual, 4)
+    if least < limit.value:
+        return CheckResult.failed(name, Reason.NO_DEPTH, least, limit.value, limit.unit, place=flattest.turn + 1)
+    bent, sheet = min(evidence.parallax, key=lambda each: each.sheet), policy.sheet
+    if bent.sheet < sheet.value:
+        return CheckResult.failed(
+            name, Reason.NO_DEPTH, round(bent.sheet, 4), sheet.value, sheet.unit, place=bent.turn + 1
+        )
+    return CheckResult.passed(name, least, limit.value, limit.unit)
+
+
 def steps_in_order(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """Digits and turns in the order of the challenge's steps."""
+    """Digits, nods and turns in the order of the challenge's steps."""
     unit = "steps in order"
-    made = turns_made(evidence, policy)
-    if made is None or evidence.transcript is None:
-        return CheckResult.unjudged(name, _missing(evidence), unit=unit)
-    words = evidence.transcript.words
-    if len(words) != len(challenge.digits):
-        return CheckResult.unjudged(name, Reason.DIGITS_NOT_HEARD, unit=unit)
-    if len(made) != len(challenge.turns):
-        code = Reason.TURN_MISSING if len(made) < len(challenge.turns) else Reason.EXTRA_TURN
-        return CheckResult.unjudged(name, code, unit=unit)
-    spans, word_at, turn_at = [], 0, 0
-    for step in challenge.steps:
-        if isinstance(step, SayDigits):
-            group = words[word_at : word_at + len(step.digits)]
-            spans.append((group[0].start_ms, group[-1].end_ms))
-            word_at += len(step.digits)
-        else:
-            spans.append((made[turn_at].reached_ms, made[turn_at].reached_ms + made[turn_at].held_ms))
-            turn_at += 1
+    spans = step_spans(evidence, challenge, policy)
+    if isinstance(spans, Reason):
+        return CheckResult.unjudged(name, spans, unit=unit)
     in_order = 1 + sum(earlier[1] <= later[0] + _WORD_MARGIN_MS for earlier, later in pairwise(spans))
     if in_order < len(spans):
         return CheckResult.failed(name, Reason.WRONG_ORDER, in_order, len(spans), unit)
     return CheckResult.passed(name, in_order, len(spans), unit)
+
+
+def step_spans(
+    evidence: Evidence, challenge: Challenge, policy: LivenessPolicy
+) -> tuple[tuple[int, int], ...] | Reason:
+    """From when to when (ms) each step of the challenge was done, in the challenge's order; or why that is not known.
+
+    A turn spans from leaving the front to the end of its hold: what follows may begin on the way back.
+    """
+    turns, nods = turns_made(evidence, policy), nods_made(evidence, policy)
+    words = () if evidence.transcript is None else evidence.transcript.words
+    if turns is None or nods is None or (challenge.digits and evidence.transcript is None):
+        return _missing(evidence)
+    if len(words) != len(challenge.digits) and challenge.digits:
+        return Reason.DIGITS_NOT_HEARD
+    if len(turns) != len(challenge.turns):
+        return Reason.TURN_MISSING if len(turns) < len(challenge.turns) else Reason.EXTRA_TURN
+    if challenge.nods and len(nods) != len(challenge.nods):
+        return Reason.NODS_NOT_AS_ASKED
+    spans: list[tuple[int, int]] = []
+    word_at = turn_at = nod_at = 0
+    for step in challenge.steps:
+        match step:
+            case SayDigits():
+                group = words[word_at : word_at + len(step.digits)]
+                spans.append((group[0].start_ms, group[-1].end_ms))
+                word_at += len(step.digits)
+            case Turn():
+                turn = turns[turn_at]
+                spans.append((turn.start_ms, turn.reached_ms + turn.held_ms))
+                turn_at += 1
+            case Nod():
+                spans.append((nods[nod_at].start_ms, nods[nod_at].end_ms))
+                nod_at += 1
+            case _:
+                assert_never(step)
+    return tuple(spans)
+
+
+def response_times(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """Each step was begun after its cue was shown, as soon as a person does and no sooner."""
+    early, late = policy.earliest_response, policy.latest_response
+    if evidence.timing is None:
+        return CheckResult.unjudged(name, unit=early.unit)
+    shown = {cue.step: cue.at_ms for cue in evidence.timing.cues}
+    spans = step_spans(evidence, challenge, policy)
+    if isinstance(spans, Reason):
+        return CheckResult.unjudged(name, spans, unit=early.unit)
+    if set(shown) != set(range(len(challenge.steps))):
+        return CheckResult.unjudged(name, unit=early.unit)
+    waits = [start - shown[number] for number, (start, _) in enumerate(spans)]
+    soonest, latest = min(waits), max(waits)
+    if soonest < early.value:
+        place = waits.index(soonest) + 1
+        return CheckResult.failed(name, Reason.ANSWERED_TOO_EARLY, soonest, early.value, early.unit, place=place)
+    if latest > late.value:
+        place = waits.index(latest) + 1
+        return CheckResult.failed(name, Reason.ANSWERED_TOO_LATE, latest, late.value, late.unit, place=place)
+    return CheckResult.passed(name, soonest, early.value, early.unit)
 
 
 def _missing(evidence: Evidence) -> Reason:
@@ -295,25 +626,51 @@ def _missing(evidence: Evidence) -> Reason:
 
 
 def phases_of(challenge: Challenge) -> tuple[str, ...]:
-    """The moments at which the person must be the same: start, each group of digits, each turn's return."""
+    """The moments at which the person must be the same and faces the camera: start, each group of digits or nods, each turn's
+    return."""
     groups = [f"digits_{i + 1}" for i in range(sum(isinstance(step, SayDigits) for step in challenge.steps))]
+    nods = [f"nods_{i + 1}" for i in range(len(challenge.nods))]
     returns = [f"return_{i + 1}" for i in range(len(challenge.turns))]
-    return ("start", *groups, *returns)
+    return ("start", *groups, *nods, *returns)
+
+
+def turned_phases_of(challenge: Challenge) -> tuple[tuple[str, str], ...]:
+    """For each turn, the way out and the way back: at least one of them must show the same person, aside."""
+    return tuple((f"turn_{i + 1}_out", f"turn_{i + 1}_back") for i in range(len(challenge.turns)))
 
 
 def same_person(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """One and the same person in every phase: the least similarity to the start decides."""
+    """One and the same person in every phase that faces the camera: the least similarity to the start decides."""
     limit = policy.same_person
+    wanted = phases_of(challenge)
+    facing = [taken for taken in evidence.templates if taken.phase in wanted]
+    start = next((taken.template for taken in facing if taken.phase == "start"), None)
+    if start is None:
+        return CheckResult.unjudged(
+            name, Reason.NOT_FRONTAL if evidence.track else Reason.NOT_MEASURED, unit=limit.unit
+        )
+    least = round(min(similarity(start, taken.template) for taken in facing), 3)
+    if least < limit.value:
+        return CheckResult.failed(name, Reason.PERSON_CHANGED, least, limit.value, limit.unit)
+    if not set(wanted) <= {taken.phase for taken in facing}:
+        return CheckResult.unjudged(name, _why_a_phase_is_missing(evidence, challenge, policy), unit=limit.unit)
+    return CheckResult.passed(name, least, limit.value, limit.unit)
+
+
+def same_person_turned(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The same person on the way into and out of every turn, where a cut would hide best. Faces aside are less alike."""
+    limit = policy.same_person_turned
     by_phase = {taken.phase: taken.template for taken in evidence.templates}
     start = by_phase.get("start")
     if start is None:
         return CheckResult.unjudged(
             name, Reason.NOT_FRONTAL if evidence.track else Reason.NOT_MEASURED, unit=limit.unit
         )
-    least = round(min((similarity(start, taken.template) for taken in evidence.templates), default=1.0), 3)
+    aside = [taken.template for taken in evidence.templates if taken.phase.startswith("turn_")]
+    least = round(min((similarity(start, taken) for taken in aside), default=1.0), 3)
     if least < limit.value:
         return CheckResult.failed(name, Reason.PERSON_CHANGED, least, limit.value, limit.unit)
-    if not set(phases_of(challenge)) <= set(by_phase):
+    if not all(out in by_phase or back in by_phase for out, back in turned_phases_of(challenge)):
         return CheckResult.unjudged(name, _why_a_phase_is_missing(evidence, challenge, policy), unit=limit.unit)
     return CheckResult.passed(name, least, limit.value, limit.unit)
 
@@ -323,6 +680,8 @@ def _why_a_phase_is_missing(evidence: Evidence, challenge: Challenge, policy: Li
     made = turns_made(evidence, policy)
     if made is None or len(made) < len(challenge.turns):
         return Reason.TURN_MISSING
+    if not challenge.digits:
+        return Reason.NOT_MEASURED
     if evidence.transcript is None:
         return _missing(evidence)
     return Reason.NOT_MEASURED if evidence.transcript.words else Reason.DIGITS_NOT_HEARD
@@ -342,25 +701,73 @@ def attack_score(name: str, evidence: Evidence, _: Challenge, policy: LivenessPo
     return CheckResult.passed(name, score, limit.value, limit.unit)
 
 
+def screen(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No pattern of a screen's pixels, no frame that moves with the face, no bands of a refresh. Weak on sharp screens."""
+    limits = (policy.moire, policy.border, policy.flicker)
+    seen = evidence.picture
+    if seen is None or seen.moire is None or seen.border is None or seen.flicker is None:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limits[0].unit)
+    values = (seen.moire, seen.border, seen.flicker)
+    for value, limit in zip(values, limits, strict=True):
+        if value > limit.value:
+            return CheckResult.failed(name, Reason.SCREEN_SEEN, round(value, 4), limit.value, limit.unit)
+    return CheckResult.passed(name, round(values[0], 4), limits[0].value, limits[0].unit)
+
+
+def _always(_: Challenge) -> bool:
+    return True
+
+
+def _spoken(challenge: Challenge) -> bool:
+    """Something is said: every challenge that has digits, and one that asks for nothing at all (which nothing passes)."""
+    return bool(challenge.digits) or not challenge.nods
+
+
+def _nodded(challenge: Challenge) -> bool:
+    return bool(challenge.nods)
+
+
+def _cued(challenge: Challenge) -> bool:
+    return challenge.reveal is Reveal.CUE_BY_CUE
+
+
 CHECKS: tuple[Check, ...] = tuple(
-    Check(function.__name__, function)
-    for function in (
-        frame_rate,
-        resolution,
-        continuity,
-        tracks_together,
-        not_simulated,
-        sound_level,
-        one_face,
-        no_second_face,
-        face_size,
-        starts_frontal,
-        digits_said,
-        mouth_moves,
-        turns_as_asked,
-        steps_in_order,
-        same_person,
-        attack_score,
+    Check(function.__name__, function, applies)
+    for function, applies in (
+        (frame_rate, _always),
+        (resolution, _always),
+        (continuity, _always),
+        (tracks_together, _spoken),
+        (not_simulated, _always),
+        (not_edited, _always),
+        (new_capture, _always),
+        (no_cuts, _always),
+        (not_frozen, _always),
+        (camera_noise, _always),
+        (real_time, _cued),
+        (sound_level, _spoken),
+        (one_room, _spoken),
+        (one_face, _always),
+        (no_second_face, _always),
+        (face_size, _always),
+        (whole_face, _always),
+        (light, _always),
+        (focus, _always),
+        (starts_frontal, _always),
+        (tracking_holds, _always),
+        (natural_motion, _always),
+        (digits_said, _spoken),
+        (mouth_moves, _spoken),
+        (mouth_rests, _spoken),
+        (nods_as_asked, _nodded),
+        (turns_as_asked, _always),
+        (depth, _always),
+        (steps_in_order, _always),
+        (response_times, _cued),
+        (same_person, _always),
+        (same_person_turned, _always),
+        (attack_score, _always),
+        (screen, _always),
     )
 )
-"""Every check that a verdict needs."""
+"""Every check, and for which challenges a verdict needs it."""

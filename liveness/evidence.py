@@ -5,13 +5,14 @@ Everything here is a value in pixels, degrees or milliseconds. No verdict is mad
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveness.capture import Audio, Capture, MediaFacts, RgbImage
+from liveness.capture import Audio, Capture, Frame, MediaFacts, RgbImage
 from liveness.digits import Language
 from liveness.template import FaceTemplate
 
@@ -107,7 +108,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseTemplate:
-    """A template taken at one moment. ``phase``: ``start``, ``digits``, ``return_1`` ..., ``end``."""
+    """A template taken at one moment, from a face found anew in that single picture. ``phase``: see ``checks.phases_of``."""
 
     at_ms: int
     phase: str
@@ -123,11 +124,117 @@ class SpoofScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parallax:
+    """How far a turn's picture is from a flat sheet's, measured on pixels, without the landmark net's idea of a face.
+
+    turn : which performed turn, from 0. yaw_change_deg : between the two ends of what was followed.
+    residual : median distance, over the distance between the eyes, that the followed points keep from the best homography:
+    0 for a plane. sheet : upper quartile of the distance from the best sheet bent one way; 0 for paper, flat or bent.
+    points : how many were followed to the end.
+    """
+
+    turn: int
+    yaw_change_deg: float
+    residual: float
+    sheet: float
+    points: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One frame looked at on its own (no tracking), to tell a glide over a swap from one and the same face.
+
+    faces : how many faces were found in it. apart : distance of its eyes' middle from the tracked face's, over the distance
+    between the eyes; ``None`` when either shows no face.
+    """
+
+    at_ms: int
+    faces: int
+    apart: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSigns:
+    """What the pixels say about the camera and what stood in front of it. ``None``: could not be measured.
+
+    brightness : median luma of the face, 0..255, over the take. clipped : share of the face's pixels at either end.
+    sharpness : median over frames of the face's detail, see ``picture.sharpness``.
+    worst_cut : largest jump between neighbouring frames over what is usual in this take, ``picture.worst_cut``.
+    repeated : share of frames that repeat their neighbour, exactly or up to coding noise. longest_frozen_ms : longest run of
+    these.
+    loop_ms : length of the longest stretch that was shown before in this take, or 0.
+    noise : temporal noise of still parts, grey levels (a sensor has some; a renderer has none).
+    moire : strength of periodic patterns of a screen in the face's surroundings, ``picture.moire``.
+    border : how much a frame-like rectangle moves with the face, 0..1. flicker : strength of rolling bands of a refresh.
+    """
+
+    brightness: float | None
+    clipped: float | None
+    sharpness: float | None
+    worst_cut: float | None
+    repeated: float | None
+    longest_frozen_ms: int | None
+    loop_ms: int | None
+    noise: float | None
+    moire: float | None
+    border: float | None
+    flicker: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundSigns:
+    """What the sound says about the room it was recorded in. ``None``: could not be measured.
+
+    hop_ms, loudness_dbfs : energy over time (``segments.loudness``), a reading every ``hop_ms`` from ``start_ms`` on.
+    floor_jump_db : largest step of the noise floor from one side of a word to the other.
+    digital_silence : share of the take that is exactly silent: no microphone is.
+    clipped : share of samples at full scale.
+    """
+
+    start_ms: int
+    hop_ms: int
+    loudness_dbfs: tuple[float, ...] = field(repr=False)
+    floor_jump_db: float | None
+    digital_silence: float
+    clipped: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """A perceptual hash of a take: alike for copies of one recording (re-encoded, re-timed, cropped), unlike for two takes of
+    one person in one room. Holds neither a face nor a voice. ``words``: see ``fingerprint``."""
+
+    words: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCue:
+    """When a cue of a live session could first be seen, on the capture's clock. ``step``: index into the challenge's steps."""
+
+    step: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTiming:
+    """What the server's clock says about a live session; nothing of it comes from the client.
+
+    clock_ratio : the recording's own seconds per second in which it arrived; 1 for what is recorded as it is sent.
+    """
+
+    cues: tuple[ShownCue, ...]
+    clock_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that the checks may look at. ``None`` or empty means it was not measured, and so cannot pass.
 
     mirrored : the client says its pictures are mirrored; left and right are swapped accordingly.
     sound_level_dbfs : level of the loudest windows (``checks.level_dbfs``); ``None`` without sound.
+    transcript : of the first recogniser; word times are its. second_opinion : of another, where there are two.
+    earlier_distance : of the fingerprint to the nearest earlier capture's; ``None`` when there is none to compare with.
+    timing : of a live session; ``None`` when the recording was handed in whole.
     """
 
     facts: MediaFacts
@@ -137,6 +244,15 @@ class Evidence:
     transcript: Transcript | None
     templates: tuple[PhaseTemplate, ...]
     spoof: tuple[SpoofScore, ...]
+    second_opinion: Transcript | None = None
+    recognisers: int = 1
+    parallax: tuple[Parallax, ...] = ()
+    looks: tuple[Look, ...] = ()
+    picture: PictureSigns | None = None
+    sound: SoundSigns | None = None
+    fingerprint: Fingerprint | None = None
+    earlier_distance: float | None = None
+    timing: LiveTiming | None = None
 
 
 class FaceTracker(Protocol):
@@ -145,6 +261,10 @@ class FaceTracker(Protocol):
     model_version: str
 
     def track(self, capture: Capture) -> FaceTrack: ...
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[Sighting]:
+        """As ``track``, frame by frame: one is asked for, one sighting given."""
+        ...
 
 
 class FaceDetector(Protocol):
@@ -188,6 +308,21 @@ class SpeechRecogniser(Protocol):
     languages: tuple[Language, ...]
 
     def transcribe(self, audio: Audio, *, language: Language, expecting: int | None) -> Transcript: ...
+
+
+class Listener(Protocol):
+    """Counts spoken digits while they come in, to guide a person through a live session. Decides nothing.
+
+    One listener hears one session; not for several threads at once.
+    """
+
+    def feed(self, samples: NDArray[np.float32]) -> int:
+        """The next samples (``(n,) float32``, 16 kHz) in; out, how many digits seem to have been said since the start.
+
+        Provisional: the number may fall again, when what was taken for a digit turns out to be noise.
+        Raises EngineError when the model fails.
+        """
+        ...
 
 
 class SpoofScorer(Protocol):

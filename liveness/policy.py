@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import assert_never
 
-VERSION = "2026-11-21"
+VERSION = "2026-11-21.2"
 
 
 class Assurance(StrEnum):
@@ -36,6 +37,19 @@ class Assurance(StrEnum):
 
     def satisfies(self, wanted: Assurance) -> bool:
         return self.rank >= wanted.rank
+
+
+class Path(StrEnum):
+    """What a person chose to be asked for, before the challenge is drawn. The record says which.
+
+    standard     digits aloud and turns of 25 degrees.
+    small_turns  turns of 15 degrees and two more digits, for a stiff neck.
+    no_speech    nods in place of digits: nothing is said or heard.
+    """
+
+    STANDARD = "standard"
+    SMALL_TURNS = "small_turns"
+    NO_SPEECH = "no_speech"
 
 
 _RANK = {Assurance.SIMULATED: 0, Assurance.WEB: 1, Assurance.ATTESTED: 2}
@@ -60,10 +74,30 @@ class LivenessPolicy:
 
     # challenge
     digits: Limit = Limit(6, "digits", "design: 590,490 strings without adjacent repeat, 19.2 bit")
+    digit_groups: Limit = Limit(2, "groups", "design: three digits are read at a glance")
     turns: Limit = Limit(3, "turns", "design: six orders that show both sides, 2.6 bit")
+    nods: Limit = Limit(0, "groups of nods", "design: only where nothing is said")
+    most_nods: Limit = Limit(4, "nods a group", "design: what a person counts without thinking")
     challenge_life: Limit = Limit(120, "s", "design: a person needs 15 to 30 s; longer helps only who prepares a fake")
     session_life: Limit = Limit(300, "s", "aws and others: 3 to 10 minutes")
     attempts: Limit = Limit(3, "attempts", "Azure: three tries a token")
+    lockout_failures: Limit = Limit(5, "failed attempts", "aws: five failed checks in three minutes a device")
+    lockout_window: Limit = Limit(180, "s", "aws: five failed checks in three minutes a device")
+    lockout_time: Limit = Limit(1_800, "s", "aws: 30 to 60 minutes")
+
+    # cue by cue: on the server's clock
+    earliest_response: Limit = Limit(
+        250, "ms after the cue", "liveness.md 2.1: reaction 0.25 to 4 s; who is quicker knew the cue"
+    )
+    latest_response: Limit = Limit(4_000, "ms after the cue", "liveness.md 2.1: later leaves time to make the answer")
+    cue_deadline: Limit = Limit(
+        12_000, "ms", "design: reaction, then three digits or a turn with its return, twice over"
+    )
+    clock_drift: Limit = Limit(
+        0.08,
+        "of real time",
+        "design: chunks arrive up to 0.5 s late on a take of 10 s; a take sped up shows 0.2 or more",
+    )
 
     # media, enforced while decoding
     max_bytes: Limit = Limit(20_000_000, "bytes", "design: 30 s of 720p from a phone is 8 to 15 MB")
@@ -93,6 +127,8 @@ class LivenessPolicy:
     max_face_gap: Limit = Limit(500, "ms", "design: a swap needs longer")
     max_second_face: Limit = Limit(200, "ms", "design: three frames; a single false detection is no second person")
     min_face_width: Limit = Limit(0.18, "of picture width", "InspireFace sample: 0.18")
+    max_face_width: Limit = Limit(0.85, "of picture width", "design: beyond, turns leave the picture")
+    cut_off: Limit = Limit(0.2, "of the frames", "design: a head that sways out for a moment still can be judged")
     baseline_yaw: Limit = Limit(10, "deg", "design: looks at the camera, either way")
     baseline_pitch: Limit = Limit(20, "deg", "design: phones are held low")
     baseline_hold: Limit = Limit(
@@ -100,10 +136,37 @@ class LivenessPolicy:
     )
     baseline_within: Limit = Limit(3_000, "ms", "design: from the first frame; time to settle after pressing record")
 
+    # light and focus
+    darkest: Limit = Limit(45, "luma of the face, 0..255", "design: below, sensor noise outweighs the face's detail")
+    brightest: Limit = Limit(225, "luma of the face, 0..255", "design: skin washes out; aws users fail in sunlight")
+    blurred: Limit = Limit(0.0, "detail", "not set yet")
+
+    # one uncut take
+    worst_cut: Limit = Limit(99, "times the usual change", "not set yet")
+    repeated_frames: Limit = Limit(0.3, "of the frames", "not set yet")
+    frozen: Limit = Limit(600, "ms", "not set yet")
+    camera_noise: Limit = Limit(0.0, "grey levels", "not set yet")
+    floor_jump: Limit = Limit(99, "dB", "not set yet")
+    digital_silence: Limit = Limit(0.2, "of the take", "not set yet")
+    same_take: Limit = Limit(0.2, "fingerprint distance", "not set yet")
+
     # turns, from the person's own frontal baseline
     turn_yaw: Limit = Limit(25, "deg", "measured: a rotated flat print reads at most 12, a bent one 19")
     turn_hold: Limit = Limit(300, "ms", "design: five frames at 15 fps")
     turn_return: Limit = Limit(10, "deg", "design: back to the camera between turns")
+
+    parallax: Limit = Limit(
+        0.015,
+        "of the eye distance, median residual",
+        "liveness.md 2.3: flat sheets to 0.012 at 40 deg, real heads from 0.022 at 10 to 15 deg",
+    )
+
+    sheet: Limit = Limit(0.0, "of the eye distance, upper quartile", "not set yet")
+
+    # nods
+    nod_depth: Limit = Limit(8, "deg down", "design: speaking moves the head by 3 to 5")
+    nod_longest: Limit = Limit(1_800, "ms", "design: a slow nod; longer is looking down")
+    nod_pause: Limit = Limit(1_500, "ms", "design: longer, and a new group of nods begins")
 
     # speech and mouth
     mouth_range: Limit = Limit(
@@ -113,11 +176,75 @@ class LivenessPolicy:
         0.8, "of the digits", "design: one digit of six may be spoken with the mouth still"
     )
 
+    mouth_rests: Limit = Limit(0.5, "of the pauses", "design: half of them, as some people pre-shape the next word")
+
+    # alive
+    natural_motion: Limit = Limit(
+        0.006, "of the eye distance", "design: three times the landmark noise on a still picture"
+    )
+
     # identity and attack score
     same_person: Limit = Limit(0.38, "cosine", "measured: 0.30 to 0.45 separates 300 labelled pairs; near the middle")
+    same_person_turned: Limit = Limit(
+        0.2, "cosine", "measured: different people to 0.203 facing the camera; a turned face of one person is above"
+    )
+    tracked_apart: Limit = Limit(
+        0.35, "of the eye distance", "design: tracking smooths a quick head by a quarter; another face is elsewhere"
+    )
     attack_score: Limit = Limit(
         0.5, "live probability, median", "design: the model's own decision, over several frames"
     )
+    moire: Limit = Limit(99, "strength", "not set yet")
+    border: Limit = Limit(1, "share", "not set yet")
+    flicker: Limit = Limit(99, "strength", "not set yet")
+
+    def on(self, path: Path, *, extra_time: bool) -> LivenessPolicy:
+        """The same policy for somebody who chose ``path``, or more time.
+
+        A reduced turn is weaker alone, so it comes with more digits; without speech the order of nods and turns must carry what
+        the digits do, so there are more of both. Twice the time doubles what is timed, and the recording.
+        """
+        changed = self
+        match path:
+            case Path.STANDARD:
+                pass
+            case Path.SMALL_TURNS:
+                changed = replace(
+                    changed,
+                    digits=Limit(8, "digits", "design: 25.4 bit; 6.3 more than six digits, for what the turns lose"),
+                    turn_yaw=Limit(15, "deg", "liveness.md (b) 10: the least range; a bent print reads up to 19"),
+                    turn_return=Limit(7, "deg", "design: half the turn"),
+                )
+            case Path.NO_SPEECH:
+                changed = replace(
+                    changed,
+                    digits=Limit(0, "digits", "design: nothing is said"),
+                    digit_groups=Limit(0, "groups", "design: nothing is said"),
+                    turns=Limit(4, "turns", "design: 14 orders that show both sides, 3.8 bit"),
+                    nods=Limit(
+                        4,
+                        "groups of nods",
+                        "design: 256 counts of 1 to 4, 8 bit; 14.1 bit with turns and order",
+                    ),
+                )
+            case _:
+                assert_never(path)
+        if extra_time:
+            changed = replace(
+                changed,
+                challenge_life=_doubled(changed.challenge_life),
+                session_life=_doubled(changed.session_life),
+                latest_response=_doubled(changed.latest_response),
+                cue_deadline=_doubled(changed.cue_deadline),
+                baseline_within=_doubled(changed.baseline_within),
+                max_duration=_doubled(changed.max_duration),
+                max_bytes=_doubled(changed.max_bytes),
+            )
+        return changed
+
+
+def _doubled(limit: Limit) -> Limit:
+    return Limit(2 * limit.value, limit.unit, f"twice, for who asked for more time; {limit.source}")
 
 
 STRICT = LivenessPolicy(name="strict", version=VERSION, assurance=Assurance.WEB)

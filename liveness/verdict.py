@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from liveness.challenge import Challenge
-from liveness.policy import Assurance, LivenessPolicy
+from liveness.challenge import Challenge, Reveal
+from liveness.policy import Assurance, LivenessPolicy, Path
 from liveness.reasons import Reason
 
 
@@ -26,7 +26,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What one check found. ``value`` and ``limit`` are in ``unit`` and for auditors only; ``code`` is for callers.
+    """What one check found. ``value`` and ``limit`` are in ``unit`` and for auditors only; ``code`` and ``place`` (which digit,
+    turn or cue, from 1, where the code is about one of several) are for callers.
 
     Built through :meth:`passed`, :meth:`failed` and :meth:`unjudged`.
     """
@@ -37,6 +38,7 @@ class CheckResult:
     limit: float | None
     unit: str
     code: Reason | None
+    place: int | None = None
 
     def __post_init__(self) -> None:
         if (self.outcome is Outcome.PASS) != (self.code is None):
@@ -47,8 +49,10 @@ class CheckResult:
         return cls(name=name, outcome=Outcome.PASS, value=value, limit=limit, unit=unit, code=None)
 
     @classmethod
-    def failed(cls, name: str, code: Reason, value: float | None, limit: float, unit: str) -> CheckResult:
-        return cls(name=name, outcome=Outcome.FAIL, value=value, limit=limit, unit=unit, code=code)
+    def failed(
+        cls, name: str, code: Reason, value: float | None, limit: float, unit: str, *, place: int | None = None
+    ) -> CheckResult:
+        return cls(name=name, outcome=Outcome.FAIL, value=value, limit=limit, unit=unit, code=code, place=place)
 
     @classmethod
     def unjudged(cls, name: str, code: Reason = Reason.NOT_MEASURED, *, unit: str = "") -> CheckResult:
@@ -59,10 +63,13 @@ class CheckResult:
 class Judgement:
     """What both verdicts carry, so that either can be explained and traced years later.
 
-    policy : ``name@version``. models : role to model version.
+    policy : ``name@version``. models : role to model version. path, extra_time, reveal : as the challenge had them.
     """
 
     challenge_id: str
+    path: Path
+    extra_time: bool
+    reveal: Reveal
     nonce: str
     capture_sha256: str
     policy: str
@@ -97,8 +104,11 @@ def judge(
     policy: LivenessPolicy,
     models: dict[str, str],
     now: datetime,
+    attested: bool = False,
 ) -> Verdict:
     """Live only when every required check is there exactly once and passed, and nothing else failed.
+
+    attested : a device's maker vouched for this very recording (``liveness.attestation``): raises ``web`` to ``attested``.
 
     Raises:
         ValueError: when ``required`` is empty; an empty list of checks never means yes.
@@ -112,6 +122,9 @@ def judge(
     common = {
         "challenge_id": challenge.challenge_id,
         "nonce": challenge.nonce,
+        "path": challenge.path,
+        "extra_time": challenge.extra_time,
+        "reveal": challenge.reveal,
         "capture_sha256": capture_sha256,
         "policy": f"{policy.name}@{policy.version}",
         "models": models,
@@ -120,4 +133,5 @@ def judge(
     }
     if reasons:
         return NotLive(reasons=tuple(dict.fromkeys(reasons)), **common)  # type: ignore[arg-type]
-    return Live(assurance=policy.assurance, **common)  # type: ignore[arg-type]
+    raised = attested and policy.assurance is Assurance.WEB
+    return Live(assurance=Assurance.ATTESTED if raised else policy.assurance, **common)  # type: ignore[arg-type]
