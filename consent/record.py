@@ -14,6 +14,7 @@ Field names of the signed record follow ISO/IEC TS 27560:2023 and its W3C DPV gu
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -26,8 +27,8 @@ from consent.canonical import Json, Malformed, Members, decode, encode, is_sha25
 from consent.errors import ConsentInvalid, RecordInvalid, SignatureInvalid
 from consent.keys import KeySet, SigningKey
 from consent.terms import Purpose, Terms, by_sha256, current
-from liveness.policy import Assurance
-from liveness.verdict import Live
+from liveness.policy import Assurance, Path
+from liveness.verdict import CheckResult, Live
 
 RECORD_TYPE = "consent-record+jws"
 RECORD_SCHEMA = "mien-consent-record-1"
@@ -195,7 +196,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveBinding:
-    """Which live check a consent stands on. ``policy`` is ``name@version``; ``models`` role to model version."""
+    """Which live check a consent stands on. ``policy`` is ``name@version``; ``models`` role to model version.
+
+    path, extra_time : what the person chose to be asked for; ``None`` in records from before there was a choice.
+    least_similarity : of the person to the start of the recording, over all phases, in thousandths of the cosine; ``None`` when
+    the verdict does not have it. checks_sha256 : digest of every check's name, outcome, value, limit and unit, so that a
+    verdict handed over later can be held against this record.
+    """
 
     challenge_id: str
     nonce: str
@@ -204,6 +211,10 @@ class LiveBinding:
     assurance: Assurance
     models: dict[str, str]
     judged_at: datetime
+    path: Path | None = None
+    extra_time: bool | None = None
+    least_similarity: int | None = None
+    checks_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if not is_sha256(self.capture_sha256):
@@ -219,7 +230,27 @@ class LiveBinding:
             assurance=live.assurance,
             models=dict(sorted(live.models.items())),
             judged_at=live.judged_at,
+            path=live.path,
+            extra_time=live.extra_time,
+            least_similarity=_least_similarity(live),
+            checks_sha256=checks_digest(live.results),
         )
+
+
+def _least_similarity(live: Live) -> int | None:
+    found = [r.value for r in live.results if r.name == "same_person" and r.value is not None]
+    return round(1000 * found[0]) if found else None
+
+
+def checks_digest(results: Sequence[CheckResult]) -> str:
+    """SHA-256 in hex of the checks, in their order: one line each with name, outcome, value, limit and unit, separated by tabs.
+    Numbers as Python's ``repr`` of a float writes them: the shortest text that reads back the same."""
+    lines = ("\t".join((r.name, r.outcome, _number(r.value), _number(r.limit), r.unit)) for r in results)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -630,7 +661,13 @@ def _scope_json(scope: Scope) -> dict[str, Json]:
 
 
 def _live_json(live: LiveBinding) -> dict[str, Json]:
-    return {
+    chosen: dict[str, Json] = {
+        "path": live.path,
+        "extra_time": live.extra_time,
+        "least_similarity": live.least_similarity,
+        "checks_sha256": live.checks_sha256,
+    }
+    return {name: value for name, value in chosen.items() if value is not None} | {
         "challenge_id": live.challenge_id,
         "nonce": live.nonce,
         "capture_sha256": live.capture_sha256,
@@ -718,6 +755,10 @@ def _live(members: Members) -> LiveBinding:
         assurance=_one_of(Assurance, members.text("assurance")),
         models={role: models.text(role) for role in models.names()},
         judged_at=members.instant("judged_at"),
+        path=_one_of(Path, members.text("path")) if members.has("path") else None,
+        extra_time=members.flag("extra_time") if members.has("extra_time") else None,
+        least_similarity=members.whole("least_similarity") if members.has("least_similarity") else None,
+        checks_sha256=members.sha256("checks_sha256") if members.has("checks_sha256") else None,
     )
     members.end()
     return live

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.media import Erased
+from api.queue import MOST_TRIES
 from api.routes_liveness import CAPTURE_MAX_BYTES
 from api.sweeping import sweep
 from api.tables import ChallengeRow, DataKeyRow, SessionRow
@@ -271,3 +272,128 @@ def test_an_unknown_policy_is_refused(world: World) -> None:
 def test_the_simulated_policy_gives_simulated_assurance(world: World) -> None:
     session = world.shown_live(policy="simulated")
     assert status(world, session)["assurance"] == "simulated"
+
+
+# --- after too many failures -----------------------------------------------------------------------------------------
+
+
+def fails(world: World, times: int, subject_ref: str = "user-1", **more: Any) -> None:
+    """So many failed attempts, ten seconds apart."""
+    session: dict[str, Any] = {}
+    for number in range(times):
+        if number % 3 == 0:
+            session = world.session(subject_ref, **more)
+        challenge = world.challenge(session)
+        world.capture(session, f"fail no_face {subject_ref} {number}".encode())
+        world.judge(challenge)
+        world.clock.move(10)
+
+
+def begin(world: World, subject_ref: str = "user-1", **more: Any) -> Any:
+    body = {"subject_ref": subject_ref, "language": "en", "purpose": "digital_double"} | more
+    return world.call("POST", SESSIONS, "app", json=body)
+
+
+def test_five_failures_in_three_minutes_lock_the_person_for_half_an_hour(world: World) -> None:
+    fails(world, 5)
+    refused = begin(world)
+    assert (refused.status_code, code(refused)) == (429, "locked_out")
+    assert refused.json()["locked_until"].endswith("Z")
+    assert begin(world, "user-2").status_code == 201, "another person is not held up"
+    world.clock.move(1800)
+    assert begin(world).status_code == 201
+
+
+def test_a_session_begun_before_gets_no_challenge_while_its_person_is_locked_and_says_until_when(world: World) -> None:
+    before = world.session()
+    fails(world, 5)
+    refused = world.call("POST", f"{SESSIONS}/{before['session_id']}/challenge", before["client_token"])
+    assert (refused.status_code, code(refused)) == (429, "locked_out")
+    assert status(world, before)["locked_until"] is not None
+    assert status(world, before)["attempts_left"] == 3, "a refused challenge costs no attempt"
+
+
+def test_a_device_is_locked_whoever_it_says_to_hold(world: World) -> None:
+    """Whoever tries one stolen name after another on one phone waits as well."""
+    for number in range(5):
+        fails(world, 1, f"victim-{number}", device_ref="phone-1")
+    assert code(begin(world, "victim-9", device_ref="phone-1")) == "locked_out"
+    assert begin(world, "victim-9", device_ref="phone-2").status_code == 201
+
+
+def test_failures_far_apart_do_not_lock(world: World) -> None:
+    for _ in range(6):
+        fails(world, 1)
+        world.clock.move(50)
+    assert begin(world).status_code == 201
+
+
+def test_what_our_side_let_down_is_not_held_against_anyone(world: World) -> None:
+    for number in range(6):
+        session = world.session()
+        challenge = world.challenge(session)
+        world.capture(session, f"crash {number}".encode())
+        world.judge(challenge, tried=MOST_TRIES)
+    assert begin(world).status_code == 201
+
+
+# --- paths that people choose ----------------------------------------------------------------------------------------
+
+
+def wish(world: World, session: dict[str, Any], **wishes: Any) -> dict[str, Any]:
+    answer = world.call("POST", f"{SESSIONS}/{session['session_id']}/challenge", session["client_token"], json=wishes)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def test_a_person_may_ask_for_smaller_turns_and_the_answer_says_so(world: World) -> None:
+    session = world.session()
+    drawn = wish(world, session, path="small_turns")
+    assert (drawn["path"], len(drawn["digits"])) == ("small_turns", 8)
+    world.capture(session, b"live 200,40,40")
+    assert world.judge(drawn)
+    assert status(world, session)["path"] == "small_turns"
+
+
+def test_a_person_may_ask_for_a_check_without_speech(world: World) -> None:
+    drawn = wish(world, world.session(), path="no_speech")
+    assert drawn["digits"] == ""
+    nods = [each for each in drawn["prompts"] if each["step"] == "nod"]
+    assert len(nods) == 4
+    assert all(1 <= each["nods"] <= 4 and "nod" in each["text"].lower() for each in nods)
+
+
+def test_a_person_may_ask_for_more_time(world: World) -> None:
+    session = world.session()
+    drawn = wish(world, session, extra_time=True)
+    assert drawn["extra_time"]
+    world.clock.move(239)
+    assert world.capture(session, b"live 200,40,40").status_code == 202
+
+
+def test_an_interleaved_challenge_names_its_steps_in_order(world: World) -> None:
+    drawn = wish(world, world.session(), interleaved=True)
+    steps = [each["step"] for each in drawn["prompts"]]
+    assert sorted(steps) == ["say", "say", "turn", "turn", "turn"]
+    assert "".join(each["digits"] for each in drawn["prompts"] if each["step"] == "say") == drawn["digits"]
+    assert [each["turn"] for each in drawn["prompts"] if each["step"] == "turn"] == drawn["turns"]
+
+
+def test_a_path_that_does_not_exist_is_refused_and_costs_nothing(world: World) -> None:
+    session = world.session()
+    refused = world.call(
+        "POST", f"{SESSIONS}/{session['session_id']}/challenge", session["client_token"], json={"path": "none"}
+    )
+    assert code(refused) == "request_invalid"
+    assert status(world, session)["attempts_left"] == 3
+
+
+def test_a_recording_larger_than_its_challenge_allows_is_not_taken(world: World) -> None:
+    """Twice the time comes with twice the bytes; the others' bound stays."""
+    session = world.session()
+    world.challenge(session)
+    refused = world.capture(session, bytes(20_000_001))
+    assert (refused.status_code, code(refused)) == (413, "body_too_large")
+    slow = world.session("user-2")
+    wish(world, slow, extra_time=True)
+    assert world.capture(slow, bytes(20_000_001)).status_code == 202

@@ -11,8 +11,9 @@ from consent.keys import KeySet, SigningKey
 from consent.record import ConsentRecord, Controller, Granted, Limits, fold, grant
 from consent.terms import Purpose, current
 from consent.tokens import ConsentToken, issue
+from liveness.challenge import Reveal
 from liveness.evidence import Box
-from liveness.policy import STRICT, Assurance, LivenessPolicy
+from liveness.policy import STRICT, Assurance, LivenessPolicy, Path
 from liveness.template import FaceTemplate
 from liveness.verdict import CheckResult, Live, NotLive
 from tests.people import vector
@@ -40,9 +41,15 @@ def live(*, policy: LivenessPolicy = STRICT, judged_at: datetime = NOW - MINUTE)
         nonce="0f" * 16,
         capture_sha256="cd" * 32,
         policy=f"{policy.name}@{policy.version}",
+        path=Path.STANDARD,
+        extra_time=False,
+        reveal=Reveal.AT_ONCE,
         models={"tracker": "face_landmarker@1", "embedder": "fr_feature@1"},
         judged_at=judged_at,
-        results=(CheckResult.passed("one_face", 1, 1, "faces"),),
+        results=(
+            CheckResult.passed("one_face", 1, 1, "faces"),
+            CheckResult.passed("same_person", 0.8126, 0.38, "cosine"),
+        ),
         assurance=policy.assurance,
     )
 
@@ -53,6 +60,9 @@ def not_live() -> NotLive:
         nonce="0f" * 16,
         capture_sha256="cd" * 32,
         policy="strict@1",
+        path=Path.STANDARD,
+        extra_time=False,
+        reveal=Reveal.AT_ONCE,
         models={},
         judged_at=NOW,
         results=(),

@@ -16,6 +16,7 @@ from consent.record import (
     ConsentEvent,
     ConsentState,
     Limits,
+    LiveBinding,
     RevokedBy,
     event_bytes,
     event_from_bytes,
@@ -28,7 +29,8 @@ from consent.record import (
     sign_record,
 )
 from consent.terms import Purpose, Terms, current
-from liveness.policy import SIMULATED, Assurance
+from liveness.policy import SIMULATED, Assurance, Path
+from liveness.verdict import CheckResult
 from tests.consent.given import (
     CONTROLLER,
     DAY,
@@ -471,3 +473,34 @@ def test_any_flipped_bit_in_a_signed_record_is_refused(data: st.DataObject) -> N
 )
 def test_words_are_compared_without_dress(text: str, plain: str) -> None:
     assert plain_words(text) == plain
+
+
+def test_the_record_says_which_path_was_chosen_and_how_alike_the_person_stayed() -> None:
+    stood_on = granted().live
+    assert stood_on.path is Path.STANDARD
+    assert stood_on.extra_time is False
+    assert stood_on.least_similarity == 813  # thousandths
+
+
+def test_a_check_changed_afterwards_no_longer_fits_the_record() -> None:
+    shown = live()
+    kept = LiveBinding.bind(shown).checks_sha256
+    for changed in (
+        CheckResult.passed("same_person", 0.8127, 0.38, "cosine"),
+        CheckResult.passed("same_person", 0.8126, 0.3, "cosine"),
+        CheckResult.passed("same_face", 0.8126, 0.38, "cosine"),
+    ):
+        assert LiveBinding.bind(replace(shown, results=(shown.results[0], changed))).checks_sha256 != kept
+    assert LiveBinding.bind(replace(shown, results=shown.results[:1])).checks_sha256 != kept
+
+
+def test_a_record_from_before_there_was_a_choice_still_reads() -> None:
+    """Fields that it does not have stay out of its bytes: its place in the ledger still fits."""
+    new = granted()
+    old = replace(
+        new,
+        live=replace(new.live, path=None, extra_time=None, least_similarity=None, checks_sha256=None),
+    )
+    written = event_bytes(old)
+    assert b"path" not in written
+    assert event_from_bytes(written) == old

@@ -39,7 +39,9 @@ from consent.record import (
 )
 from consent.terms import VERSIONS, Purpose, current
 from consent.tokens import ConsentToken, issue, sign
+from liveness.challenge import Reveal
 from liveness.policy import Assurance
+from liveness.policy import Path as ChosenPath
 from liveness.template import FaceTemplate
 from liveness.verdict import CheckResult, Live
 
@@ -136,9 +138,15 @@ def _stages() -> dict[str, Any]:
         nonce="0f" * 16,
         capture_sha256="cd" * 32,
         policy="strict@2026-11-21",
+        path=ChosenPath.SMALL_TURNS,
+        extra_time=False,
+        reveal=Reveal.CUE_BY_CUE,
         models={"tracker": "example@1"},
         judged_at=NOW - timedelta(minutes=1),
-        results=(CheckResult.passed("one_face", 1, 1, "faces"),),
+        results=(
+            CheckResult.passed("one_face", 1, 1, "faces"),
+            CheckResult.passed("same_person", 0.8126, 0.38, "cosine"),
+        ),
         assurance=Assurance.WEB,
     )
     granted = grant(
