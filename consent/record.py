@@ -667,7 +667,8 @@ def _live_json(live: LiveBinding) -> dict[str, Json]:
         "least_similarity": live.least_similarity,
         "checks_sha256": live.checks_sha256,
     }
-    return {name: value for name, value in chosen.items() if value is not None} | {
+    written: dict[str, Json] = {name: value for name, value in chosen.items() if value is not None}
+    return written | {
         "challenge_id": live.challenge_id,
         "nonce": live.nonce,
         "capture_sha256": live.capture_sha256,

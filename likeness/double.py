@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from liveness.capture import RgbImage
-from liveness.checks import mouth_opening
+from liveness.lips import mouth_opening
 from liveness.errors import ContractMismatch
 from liveness.evidence import Face
 from liveness.policy import Limit

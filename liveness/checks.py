@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import assert_never
@@ -15,12 +15,14 @@ import numpy as np
 
 from liveness.capture import Audio
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Turn
-from liveness.evidence import Evidence, Face, FaceTrack, Transcript, Word
+from liveness.evidence import Evidence, Face, FaceTrack
+from liveness.lips import resting_share, word_motion
 from liveness.micromotion import blinked, micromotion
 from liveness.nods import NodGroup, performed_nods, pitch_over_time
 from liveness.policy import LivenessPolicy
 from liveness.reasons import Reason
 from liveness.template import similarity
+from liveness.transcripts import Agreement, agree, first_missing
 from liveness.turns import PerformedTurn, baseline, longest_run_ms, performed_turns, yaw_over_time
 from liveness.verdict import CheckResult
 
@@ -376,23 +378,25 @@ def starts_frontal(name: str, evidence: Evidence, _: Challenge, policy: Liveness
 
 
 def digits_said(name: str, evidence: Evidence, challenge: Challenge, _: LivenessPolicy) -> CheckResult:
-    """The digits of the challenge were heard, all of them, in order, and nothing else."""
-    wanted = challenge.digits
-    heard = evidence.transcript
+    """The digits of the challenge were heard, all, in order, and nothing else; by both recognisers where there are two."""
+    wanted, unit = challenge.digits, "digits right"
+    heard, second = evidence.transcript, evidence.second_opinion
     if heard is None:
         code = Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND
-        return CheckResult.unjudged(name, code, unit="digits right")
+        return CheckResult.unjudged(name, code, unit=unit)
+    if evidence.recognisers > 1 and second is None:
+        return CheckResult.unjudged(name, unit=unit)
     right = sum(one == other for one, other in zip(heard.digits, wanted, strict=False))
-    if said(heard, wanted):
-        return CheckResult.passed(name, right, len(wanted), "digits right")
-    clear = heard.accepted and len(heard.digits) == len(wanted)
-    code = Reason.WRONG_DIGITS if clear else Reason.DIGITS_NOT_HEARD
-    return CheckResult.failed(name, code, right, len(wanted), "digits right")
-
-
-def said(heard: Transcript, wanted: str) -> bool:
-    """What counts as having said it: the recogniser vouches for it, and it is exactly that."""
-    return heard.accepted and bool(wanted) and heard.digits == wanted
+    agreement = agree(heard, second, wanted)
+    if agreement.accepted:
+        return CheckResult.passed(name, right, len(wanted), unit)
+    if agreement is Agreement.DISAGREE:
+        return CheckResult.failed(name, Reason.DIGITS_UNCLEAR, right, len(wanted), unit)
+    if heard.accepted and len(heard.digits) == len(wanted):
+        return CheckResult.failed(name, Reason.WRONG_DIGITS, right, len(wanted), unit)
+    missing = first_missing(heard.digits, wanted) if heard.accepted and heard.digits else None
+    code = Reason.DIGITS_NOT_HEARD if missing is None else Reason.DIGIT_MISSED
+    return CheckResult.failed(name, code, right, len(wanted), unit, place=missing)
 
 
 def mouth_moves(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -403,7 +407,7 @@ def mouth_moves(name: str, evidence: Evidence, challenge: Challenge, policy: Liv
     words = evidence.transcript.words
     if not words:
         return CheckResult.unjudged(name, Reason.DIGITS_NOT_HEARD)
-    ranges = [mouth_range(evidence.track, w.start_ms - _WORD_MARGIN_MS, w.end_ms + _WORD_MARGIN_MS) for w in words]
+    ranges = word_motion(evidence.track, words)
     moving = sum(r is not None and r >= policy.mouth_range.value for r in ranges)
     share = round(moving / max(len(words), len(challenge.digits)), 3)
     if share < limit.value:
@@ -419,7 +423,7 @@ def mouth_rests(name: str, evidence: Evidence, _: Challenge, policy: LivenessPol
     words = evidence.transcript.words
     if not words:
         return CheckResult.unjudged(name, Reason.DIGITS_NOT_HEARD)
-    share = rests(evidence.track, words)
+    share = resting_share(evidence.track, words)
     if share is None:
         return CheckResult.unjudged(name, unit=limit.unit)
     share = round(share, 3)
@@ -428,37 +432,23 @@ def mouth_rests(name: str, evidence: Evidence, _: Challenge, policy: LivenessPol
     return CheckResult.passed(name, share, limit.value, limit.unit)
 
 
-def rests(track: FaceTrack, words: Sequence[Word]) -> float | None:
-    """Share of the pauses between words in which the mouth closes to below half of what the words around it open it to."""
-    calm = pauses = 0
-    for before, after in pairwise(words):
-        if after.start_ms - before.end_ms < _SHORTEST_PAUSE_MS:
-            continue
-        around = _openings(track, before.start_ms, before.end_ms) + _openings(track, after.start_ms, after.end_ms)
-        between = _openings(track, before.end_ms, after.start_ms)
-        if not around or not between:
-            continue
-        pauses += 1
-        calm += min(between) < max(around) / 2
-    return calm / pauses if pauses else None
-
-
-_SHORTEST_PAUSE_MS = 150
-
-
-def _openings(track: FaceTrack, start_ms: int, end_ms: int) -> list[float]:
-    return [mouth_opening(s.faces[0]) for s in track.sightings if s.faces and start_ms <= s.at_ms < end_ms]
-
-
-def mouth_range(track: FaceTrack, start_ms: int, end_ms: int) -> float | None:
-    """Range of jaw opening plus lip gap between two times, or ``None`` where fewer than three frames show a face."""
-    openings = _openings(track, start_ms, end_ms)
-    return max(openings) - min(openings) if len(openings) >= 3 else None
-
-
-def mouth_opening(face: Face) -> float:
-    """Jaw opening (0..1) plus lip gap (of the eye distance): either alone misses some digits."""
-    return face.jaw_open + face.lip_gap
+def voice_fits(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The mouth fits the voice better at the time at which it was recorded than earlier or later: one take of both."""
+    limit = policy.voice_lead
+    if evidence.voice_match is None:
+        heard = evidence.transcript is not None and bool(evidence.transcript.words)
+        code = (
+            Reason.NOT_MEASURED
+            if heard
+            else _missing(evidence)
+            if evidence.transcript is None
+            else Reason.DIGITS_NOT_HEARD
+        )
+        return CheckResult.unjudged(name, code, unit=limit.unit)
+    lead = round(evidence.voice_match.lead, 3)
+    if lead < limit.value:
+        return CheckResult.failed(name, Reason.MOUTH_OUT_OF_STEP, lead, limit.value, limit.unit)
+    return CheckResult.passed(name, lead, limit.value, limit.unit)
 
 
 # --- the turns -------------------------------------------------------------------------------------------------------
@@ -759,6 +749,7 @@ CHECKS: tuple[Check, ...] = tuple(
         (digits_said, _spoken),
         (mouth_moves, _spoken),
         (mouth_rests, _spoken),
+        (voice_fits, _spoken),
         (nods_as_asked, _nodded),
         (turns_as_asked, _always),
         (depth, _always),

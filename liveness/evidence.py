@@ -200,6 +200,24 @@ class SoundSigns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceMatch:
+    """How well the mouth in the picture fits the voice, see ``lips.voice_match``.
+
+    lag_ms : how late the sound is where they fit best. fit : the best correlation, -1..1, at a lag that recorders have;
+    fit_elsewhere : the best at any other. A voice of another take fits elsewhere as well or better.
+    """
+
+    lag_ms: int
+    fit: float
+    fit_elsewhere: float
+
+    @property
+    def lead(self) -> float:
+        """How much better the mouth fits the voice at the right time than at any wrong one."""
+        return self.fit - self.fit_elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """A perceptual hash of a take: alike for copies of one recording (re-encoded, re-timed, cropped), unlike for two takes of
     one person in one room. Holds neither a face nor a voice. ``words``: see ``fingerprint``."""
@@ -250,6 +268,7 @@ class Evidence:
     looks: tuple[Look, ...] = ()
     picture: PictureSigns | None = None
     sound: SoundSigns | None = None
+    voice_match: VoiceMatch | None = None
     fingerprint: Fingerprint | None = None
     earlier_distance: float | None = None
     timing: LiveTiming | None = None

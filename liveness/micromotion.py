@@ -7,9 +7,6 @@ first by the best homography, and see how far each point still wanders.
 
 from __future__ import annotations
 
-from typing import cast
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,7 +57,18 @@ def _points(face: Face) -> NDArray[np.float64]:
 
 
 def _onto(first: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    found = cast("NDArray[np.float64] | None", cv2.findHomography(points, first, 0)[0])
-    if found is None:
-        return first.copy()
-    return np.asarray(cv2.perspectiveTransform(points[:, None, :], found)[:, 0, :], np.float64)
+    """``points`` brought onto ``first`` by the homography of least squares (linear form, coordinates centred and scaled)."""
+    middle, scale = first.mean(axis=0), float(first.std()) or 1.0
+    wanted, given = (first - middle) / scale, (points - middle) / scale
+    x, y, u, v = given[:, 0], given[:, 1], wanted[:, 0], wanted[:, 1]
+    one, none = np.ones_like(x), np.zeros_like(x)
+    rows = np.concatenate(
+        (
+            np.stack((x, y, one, none, none, none, -u * x, -u * y), axis=1),
+            np.stack((none, none, none, x, y, one, -v * x, -v * y), axis=1),
+        )
+    )
+    a, b, c, d, e, f, g, h = np.linalg.lstsq(rows, np.concatenate((u, v)), rcond=None)[0]
+    down = g * x + h * y + 1
+    moved = np.stack(((a * x + b * y + c) / down, (d * x + e * y + f) / down), axis=1)
+    return np.asarray(moved * scale + middle, np.float64)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from liveness.challenge import Direction, Nod, SayDigits, Step, Turn
-from liveness.checks import mouth_opening, nods_made, step_spans, turns_made
+from liveness.checks import nods_made, step_spans, turns_made
 from liveness.evidence import Evidence
 from liveness.examine import Examination
+from liveness.lips import mouth_opening
 from liveness.nods import pitch_over_time
 from liveness.policy import LivenessPolicy
 from liveness.reasons import Reason

@@ -53,14 +53,24 @@ class Burst:
 def loudness(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Energy in :data:`BAND_HZ` every :data:`HOP_MS`, dB of full scale, ``(n,) float64``; reading ``i`` is centred on
     ``i * HOP_MS + HOP_MS / 2``."""
-    hop = rate_hz * HOP_MS // 1000
-    window = rate_hz * WINDOW_MS // 1000
+    hop, window, around = _reading(rate_hz)
     count = len(samples) // hop
     if count == 0:
         return np.zeros(0)
-    around = (window - hop) // 2
     padded = np.pad(np.asarray(samples, dtype=np.float64), (around, window))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
+    return _readings(padded, rate_hz)[:count]
+
+
+def _reading(rate_hz: int) -> tuple[int, int, int]:
+    """In samples: from one reading to the next, the length of one, and how far one reaches to before its own hop."""
+    hop, window = rate_hz * HOP_MS // 1000, rate_hz * WINDOW_MS // 1000
+    return hop, window, (window - hop) // 2
+
+
+def _readings(padded: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
+    """The reading of every whole window in ``padded``, one a hop, dB of full scale."""
+    hop, window, _ = _reading(rate_hz)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
     # a bell over each reading, else the edges of a loud hum leak into the band
     bell = np.hanning(window)
     spectrum = np.abs(np.fft.rfft(frames * bell, axis=1)) ** 2
@@ -77,7 +87,11 @@ def bursts(samples: NDArray[np.float32], rate_hz: int) -> tuple[Burst, ...]:
     The noise floor is the 15th percentile of the readings: a spoken challenge pauses between digits, so more than that
     share of it is pause. A sound that never pauses (hum, music, a crowd) has itself as floor and gives few or no bursts.
     """
-    level = loudness(samples, rate_hz)
+    return bursts_in(loudness(samples, rate_hz))
+
+
+def bursts_in(level: NDArray[np.float64]) -> tuple[Burst, ...]:
+    """:func:`bursts` for who has the :func:`loudness` already."""
     if len(level) == 0:
         return ()
     floor = float(np.percentile(level, 15))
@@ -119,3 +133,29 @@ class VoiceDetector(Protocol):
         Raises EngineError when the model fails.
         """
         ...
+
+
+class BurstListener:
+    """`Listener` without a model: every burst of sound counts as a digit. For languages that no incremental model hears.
+
+    Coughs count too. It hears the same bursts as :func:`bursts` does in what was fed so far, one that still sounds included
+    once it is longer than a click.
+    """
+
+    def __init__(self, rate_hz: int = 16_000) -> None:
+        """rate_hz : of the samples that will be fed."""
+        self._rate_hz = rate_hz
+        hop, window, around = _reading(rate_hz)
+        self._hop, self._window = hop, window
+        self._level = np.zeros(0)
+        self._pending = np.zeros(around)
+
+    def feed(self, samples: NDArray[np.float32]) -> int:
+        """The next samples (``(n,) float32`` in -1..1; what is no number is silence) in, how many bursts so far out."""
+        heard = np.nan_to_num(np.asarray(samples, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        self._pending = np.concatenate((self._pending, np.clip(heard, -1.0, 1.0)))
+        if len(self._pending) >= self._window:
+            new = _readings(self._pending, self._rate_hz)
+            self._level = np.concatenate((self._level, new))
+            self._pending = self._pending[len(new) * self._hop :]
+        return len(bursts_in(self._level))

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liveness.capture import Audio
 from liveness.digits import SPOKEN, Language, digit_of
 from liveness.errors import EngineError
 from liveness.evidence import Transcript, Word
-from liveness.segments import Burst, VoiceDetector, at_loudness, bursts
+from liveness.segments import Burst, BurstListener, VoiceDetector, at_loudness, bursts
 
 UNKNOWN: Final = "[unk]"
 
@@ -127,6 +128,19 @@ class VoskDigits:
             and (self._knows_unknown or _one_each(heard, found)),
         )
 
+    def listen(self, language: Language) -> VoskListener:
+        """A listener to one live session, independent of others and of :meth:`transcribe`.
+
+        Raises EngineError for another language than the model's, or a failure of the library.
+        """
+        if language is not self._language:
+            raise EngineError(f"this Vosk model hears '{self._language}', not '{language}'", code="engine_unsuitable")
+        try:
+            recogniser = self._vosk.KaldiRecognizer(self._model, float(RATE_HZ), self._grammar)
+        except (Exception, SystemExit) as error:
+            raise EngineError("Vosk cannot listen") from error
+        return VoskListener(recogniser, language=language, bursts_too=not self._knows_unknown)
+
     def _words(self, audio: Audio, found: tuple[Burst, ...]) -> list[tuple[str, int, int]]:
         """Every word the library hears: text, start and end in ms from the first sample."""
         pcm = (at_loudness(audio.samples, found) * 32767).astype("<i2").tobytes()
@@ -145,6 +159,43 @@ class VoskDigits:
             for result in results
             for word in json.loads(result).get("result", ())
         ]
+
+
+class VoskListener:
+    """`Listener` on a Vosk model: digits of finished utterances and of the one under way.
+
+    Partial results are provisional and differ from final ones; they guide and decide nothing. A model without ``[unk]``
+    presses noise into digits, so there no more are counted than there are bursts of sound.
+    """
+
+    def __init__(self, recogniser: Any, *, language: Language, bursts_too: bool) -> None:
+        """recogniser : of the library, fed with nothing yet. bursts_too : count no more digits than bursts."""
+        self._recogniser = recogniser
+        self._language = language
+        self._bursts = BurstListener(RATE_HZ) if bursts_too else None
+        self._finished = 0
+
+    def feed(self, samples: NDArray[np.float32]) -> int:
+        """The next samples (``(n,) float32``, 16 kHz) in, how many digits so far out.
+
+        Raises EngineError when the library fails.
+        """
+        heard = np.clip(np.nan_to_num(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
+        count = self._finished
+        if len(heard):
+            try:
+                if self._recogniser.AcceptWaveform((heard * 32767).astype("<i2").tobytes()):
+                    self._finished += self._digits(json.loads(self._recogniser.Result()).get("text", ""))
+                    count = self._finished
+                else:
+                    partial = json.loads(self._recogniser.PartialResult()).get("partial", "")
+                    count = self._finished + self._digits(partial)
+            except (Exception, SystemExit) as error:
+                raise EngineError("Vosk failed on this sound") from error
+        return count if self._bursts is None else min(count, self._bursts.feed(heard))
+
+    def _digits(self, text: str) -> int:
+        return sum(digit_of(word, self._language) is not None for word in text.split())
 
 
 def _one_each(heard: list[tuple[str, int, int]], found: tuple[Burst, ...]) -> bool:

@@ -33,6 +33,7 @@ from liveness.evidence import (
     SoundSigns,
     SpoofScore,
     Transcript,
+    VoiceMatch,
     Word,
 )
 from liveness.policy import STRICT, Path
@@ -136,6 +137,7 @@ SOUND = SoundSigns(
     start_ms=0, hop_ms=10, loudness_dbfs=(-60.0,) * 100, floor_jump_db=1.0, digital_silence=0.0, clipped=0.0
 )
 REACTION_MS = 600
+FITS = VoiceMatch(lag_ms=40, fit=0.6, fit_elsewhere=0.2)
 
 
 @dataclass(kw_only=True)
@@ -156,6 +158,7 @@ class Person:
     mirrored: bool = False
     mouth: float = 0.5
     mouth_in_pauses: float = 0.01
+    chews: bool = False
     heard: bool = True
     accepted: bool = True
     second_opinion: str | None = None
@@ -176,6 +179,7 @@ class Person:
     reaction_ms: int = REACTION_MS
     clock_ratio: float = 1.0
     earlier_distance: float | None = None
+    voice_match: VoiceMatch | None = FITS
     picture: dict[str, object] = field(default_factory=dict)
     sound: dict[str, object] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
@@ -226,10 +230,14 @@ class Person:
             spoof=()
             if self.live_probability is None
             else tuple(SpoofScore(at_ms=i * 500, live_probability=self.live_probability) for i in range(8)),
-            parallax=tuple(Parallax(turn=i, yaw_change_deg=15.0, residual=self.depth, sheet=self.sheet, points=60) for i in range(turns)),
+            parallax=tuple(
+                Parallax(turn=i, yaw_change_deg=15.0, residual=self.depth, sheet=self.sheet, points=60)
+                for i in range(turns)
+            ),
             looks=tuple(Look(at_ms=i * 1000, faces=1, apart=self.apart) for i in range(8)),
             picture=replace(PICTURE, **self.picture),  # type: ignore[arg-type]
             sound=None if self.sound_dbfs is None else replace(SOUND, **self.sound),  # type: ignore[arg-type]
+            voice_match=self.voice_match if self.heard and self.sound_dbfs is not None else None,
             fingerprint=Fingerprint(words=(1, 2, 3)),
             earlier_distance=self.earlier_distance,
             timing=LiveTiming(
@@ -280,7 +288,7 @@ class Person:
         seen = face(
             -own_left if self.mirrored else own_left,
             pitch_deg=down,
-            mouth=self.mouth * swing if speaking else self.mouth_in_pauses,
+            mouth=self.mouth * swing if speaking else self.mouth_in_pauses * (at_ms // FRAME_MS % 2 if self.chews else 1),
             width=self.width,
             x=self.face_x,
             life=self.life * math.sin(at_ms / 900),

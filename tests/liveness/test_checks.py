@@ -8,6 +8,7 @@ import pytest
 
 from liveness.challenge import Direction, Reveal
 from liveness.checks import SIMULATOR_MARK, required, run_checks
+from liveness.evidence import VoiceMatch
 from liveness.policy import SIMULATED, STRICT, LivenessPolicy, Path
 from liveness.reasons import ADVICE, Reason
 from liveness.verdict import Live, NotLive, Outcome, judge
@@ -53,7 +54,9 @@ def test_a_mirrored_camera_that_is_not_declared_reads_as_the_wrong_side() -> Non
     [
         ("says other digits", Person(says="480216"), Reason.WRONG_DIGITS),
         ("says the digits backwards", Person(says="512084"), Reason.WRONG_DIGITS),
-        ("leaves the last digit out", Person(says="48021"), Reason.DIGITS_NOT_HEARD),
+        ("leaves the last digit out", Person(says="48021"), Reason.DIGIT_MISSED),
+        ("is heard so by one recogniser only", Person(second_opinion="480777"), Reason.DIGITS_UNCLEAR),
+        ("is dubbed", Person(voice_match=VoiceMatch(lag_ms=420, fit=0.2, fit_elsewhere=0.5)), Reason.MOUTH_OUT_OF_STEP),
         ("adds a digit", Person(says="4802153"), Reason.DIGITS_NOT_HEARD),
         ("mumbles", Person(accepted=False), Reason.DIGITS_NOT_HEARD),
         ("is not heard at all", Person(heard=False), Reason.NOT_MEASURED),
@@ -88,15 +91,15 @@ def test_a_mirrored_camera_that_is_not_declared_reads_as_the_wrong_side() -> Non
         ("freezes the picture", Person(picture={"longest_frozen_ms": 2500, "repeated": 0.2}), Reason.PICTURE_FROZEN),
         ("repeats many frames", Person(picture={"repeated": 0.9}), Reason.PICTURE_FROZEN),
         ("loops a stretch", Person(picture={"loop_ms": 3000}), Reason.PICTURE_FROZEN),
-        ("joins recordings of words", Person(sound={"floor_jump_db": 1e3}), Reason.SOUND_JOINED),
-        ("pastes words into nothing", Person(sound={"digital_silence": 0.6}), Reason.SOUND_JOINED),
+        ("joins recordings of words", Person(sound={"floor_jump_db": 12.0}), Reason.SOUND_JOINED),
+        ("pastes words into nothing", Person(sound={"digital_silence": 0.95}), Reason.SOUND_JOINED),
         ("went through an editor", Person(facts={"writing_app": "HandBrake 1.9"}), Reason.EDITED_RECORDING),
         ("converted the recording", Person(facts={"writing_app": "Lavf61.7.100"}), Reason.EDITED_RECORDING),
         ("sends an old recording again", Person(earlier_distance=0.001), Reason.CAPTURE_REUSED),
         ("turns a flat print", Person(depth=0.006), Reason.NO_DEPTH),
         ("turns a bent print", Person(depth=0.03, sheet=0.001), Reason.NO_DEPTH),
         ("holds up a picture", Person(life=0.0), Reason.NO_NATURAL_MOTION),
-        ("chews all the time", Person(mouth_in_pauses=0.45), Reason.MOUTH_OUT_OF_STEP),
+        ("chews all the time", Person(mouth_in_pauses=0.4, chews=True), Reason.MOUTH_OUT_OF_STEP),
         ("is somebody else while turned", Person(person_at=lambda p: 2 if "turn_2" in p else 1), Reason.PERSON_CHANGED),
         ("is tracked where no face is", Person(apart=1.5), Reason.PERSON_CHANGED),
         ("films a screen", Person(picture={"moire": 1e6}), Reason.SCREEN_SEEN),
@@ -302,3 +305,17 @@ def test_a_device_that_is_vouched_for_raises_a_real_capture_only(policy: Livenes
 def test_pixels_and_sound_that_were_not_measured_did_not_pass(missing: str) -> None:
     nothing = () if missing in ("looks", "parallax") else None
     assert isinstance(verdict(Person(), change={missing: nothing}), NotLive)
+
+
+def test_a_person_is_told_which_digit_was_not_heard() -> None:
+    stopped = verdict(Person(says="48025"))
+    assert isinstance(stopped, NotLive)
+    assert [r.place for r in stopped.results if r.code is Reason.DIGIT_MISSED] == [5]
+    told = ADVICE[Reason.DIGIT_MISSED]
+    assert "digit 5" in told.told(chinese=False, place=5)
+    assert "第 5 个" in told.told(chinese=True, place=5)
+
+
+def test_one_slip_of_the_second_recogniser_is_forgiven_and_its_silence_is_not() -> None:
+    assert isinstance(verdict(Person(second_opinion="480216")), Live)
+    assert isinstance(verdict(Person(second_opinion="480215"), change={"second_opinion": None}), NotLive)

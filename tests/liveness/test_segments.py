@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from liveness.segments import bursts, loudness
+from liveness.segments import BurstListener, bursts, loudness
 
 RATE_HZ = 16_000
 
@@ -97,3 +97,23 @@ def test_any_sound_gives_ordered_bursts_inside_it(values: list[float], rate_hz: 
     edges = [edge for burst in found for edge in (burst.start_ms, burst.end_ms)]
     assert edges == sorted(edges)
     assert all(0 <= edge <= 1000 * len(samples) / rate_hz for edge in edges)
+
+
+@pytest.mark.parametrize("piece", [37, 160, 1_600, 16_001])
+def test_listening_piece_by_piece_counts_what_is_there_at_once(piece: int) -> None:
+    samples = with_vowels(SIX, seconds=4.6)
+    listener = BurstListener(RATE_HZ)
+    counts = [listener.feed(samples[at : at + piece]) for at in range(0, len(samples), piece)]
+    assert counts[-1] == 6
+    if piece <= 1_600:
+        # each is counted while it sounds or soon after, and none before
+        for at, count in enumerate(counts, start=1):
+            heard_ms = at * piece / 16
+            assert sum(end + 60 <= heard_ms for _, end in SIX) <= count <= sum(start <= heard_ms for start, _ in SIX)
+
+
+def test_a_listener_hears_nothing_in_silence_and_no_numbers() -> None:
+    listener = BurstListener(RATE_HZ)
+    assert listener.feed(np.zeros(0, dtype=np.float32)) == 0
+    assert listener.feed(quiet(2.0)) == 0
+    assert BurstListener(RATE_HZ).feed(np.full(8_000, np.nan, dtype=np.float32)) == 0

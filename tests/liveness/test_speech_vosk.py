@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from liveness.capture import Audio
 from liveness.digits import SPOKEN, Language
 from liveness.errors import EngineError
-from liveness.speech_vosk import LOOKAHEAD_FILES, VoskDigits
+from liveness.speech_vosk import LOOKAHEAD_FILES, VoskDigits, VoskListener
 from liveness.voice_silero import SileroVoice
 
 RATE_HZ = 16_000
@@ -208,6 +208,48 @@ def test_a_library_that_ends_the_process_is_held(
         opened(stand_in, folder, monkeypatch)
 
 
+class StandInPartials:
+    """A recogniser under way: ``says`` is (whether an utterance ended, its text) for each piece fed."""
+
+    def __init__(self, *says: tuple[bool, str]) -> None:
+        self._says = iter(says)
+        self._text = ""
+
+    def AcceptWaveform(self, pcm: bytes) -> int:
+        ended, self._text = next(self._says)
+        return int(ended)
+
+    def Result(self) -> str:
+        return json.dumps({"text": self._text})
+
+    def PartialResult(self) -> str:
+        return json.dumps({"partial": self._text})
+
+
+def test_a_listener_counts_digits_of_ended_utterances_and_of_the_one_under_way() -> None:
+    recogniser = StandInPartials((False, "四"), (False, "四 八"), (True, "四 八 [unk]"), (False, ""), (False, "零"))
+    listener = VoskListener(recogniser, language=Language.CHINESE, bursts_too=False)
+    assert [listener.feed(np.zeros(1600, np.float32)) for _ in range(5)] == [1, 2, 2, 2, 3]
+
+
+def test_a_listener_without_unknown_words_counts_no_more_than_it_heard_sounds() -> None:
+    listener = VoskListener(StandInPartials((False, "四 八 零")), language=Language.CHINESE, bursts_too=True)
+    assert listener.feed(sounding(SAID[:2])) == 2
+
+
+def test_a_listener_whose_library_fails_says_so() -> None:
+    listener = VoskListener(StandInPartials(), language=Language.CHINESE, bursts_too=False)
+    with pytest.raises(EngineError):
+        listener.feed(np.zeros(1600, np.float32))
+
+
+def test_nobody_listens_for_another_language(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vosk = opened(StandInVosk(CHINESE | {"[unk]"}, [SAID]), folder, monkeypatch)
+    with pytest.raises(EngineError) as caught:
+        vosk.listen(Language.KOREAN)
+    assert caught.value.code == "engine_unsuitable"
+
+
 @pytest.fixture(scope="module")
 def korean(weights: Path) -> VoskDigits:
     return VoskDigits(weights / "vosk_ko", voice=SileroVoice(), language=Language.KOREAN, model_version="small-ko")
@@ -229,3 +271,12 @@ def test_the_korean_model_is_refused_for_chinese(weights: Path) -> None:
     with pytest.raises(EngineError, match="does not know the 'zh' word for 0") as caught:
         VoskDigits(weights / "vosk_ko", voice=SileroVoice(), language=Language.CHINESE, model_version="small-ko")
     assert caught.value.code == "engine_unsuitable"
+
+
+@pytest.mark.weights
+def test_a_korean_listener_counts_nothing_in_noise(korean: VoskDigits) -> None:
+    listener = korean.listen(Language.KOREAN)
+    noise = np.random.default_rng(0).normal(0, 0.01, 3 * RATE_HZ).astype(np.float32)
+    assert {listener.feed(piece) for piece in np.split(noise, 30)} == {0}
+    # and leaves the model to others
+    assert korean.transcribe(audio_of([]), language=Language.KOREAN, expecting=6).digits == ""
