@@ -23,14 +23,22 @@ from liveness.evidence import Word
 # All milliseconds unless said otherwise; pairs are the least and the most that is drawn.
 _SETTLE = (850, 1050)  # looks at the camera first
 _PAUSE = (330, 470)  # between digits
-_BEFORE_WORDS = (100, 220)
+_BEFORE_WORDS = (280, 420)  # reads them first
 _REACTION = (330, 520)  # reads what comes next, then moves
 _TURNING = (480, 640)
 _HELD = (560, 720)
 _RETURNING = (480, 620)
 _AFTER_TURN = (150, 280)
 _END = (450, 600)
-_TURN_DEG = (30.5, 33.5)
+_NODDING = (230, 280)  # down, and as long up again
+_BETWEEN_NODS = (40, 90)
+_NOD_DEG = (14.0, 17.0)
+
+TURN_DEG = (30.5, 33.5)
+"""How far a person asked for 25 degrees turns; least and most."""
+SMALL_TURN_DEG = (19.5, 21.5)
+"""The same for 15 degrees."""
+
 _BLINK_EVERY = (2200, 4800)
 _BLINK_CLOSING, _BLINK_OPENING = 70, 130
 
@@ -58,6 +66,30 @@ class TurnMade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodMade:
+    """One nod: the chin is lowest at ``lowest_ms``, half way."""
+
+    start_ms: int
+    lowest_ms: int
+    end_ms: int
+    pitch_deg: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """When a step of the challenge was really done.
+
+    cue_ms : when it can have been shown: the step before is over. The person reacts after it.
+    start_ms, end_ms : first sound or motion of the step, and the last.
+    """
+
+    step: Step
+    cue_ms: int
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sway:
     """A slow wander: a sum of sines, ``(amplitude, period in ms, phase in radians)`` each."""
 
@@ -71,7 +103,7 @@ class Sway:
 class Performance:
     """A person doing something for ``duration_ms``.
 
-    words : what is said and when. turns : in order.
+    words : what is said and when. turns, nods : in order. steps : when each step was done, in order.
     voice : ``(n,) float32`` at ``rate_hz``, the words at their times and silence between; no room yet.
     openness : ``(n,) float32`` 0..1 a step of 10 ms: how loud the voice is, smoothed, 0 outside words.
     blinks : when each begins. sways : by the name of the field of ``Pose`` they move.
@@ -80,6 +112,8 @@ class Performance:
     duration_ms: int
     words: tuple[Word, ...]
     turns: tuple[TurnMade, ...]
+    nods: tuple[NodMade, ...]
+    steps: tuple[StepDone, ...]
     voice: NDArray[np.float32] = field(repr=False)
     rate_hz: int
     openness: NDArray[np.float32] = field(repr=False)
@@ -92,7 +126,7 @@ class Performance:
         opened = self._openness_at(at_ms + _MOUTH_LEAD)
         return Pose(
             yaw_deg=yaw + self.sways["yaw_deg"].at(at_ms),
-            pitch_deg=abs(yaw) * 0.05 + self.sways["pitch_deg"].at(at_ms),
+            pitch_deg=abs(yaw) * 0.05 + nodded_deg(self.nods, at_ms) + self.sways["pitch_deg"].at(at_ms),
             roll_deg=-yaw * 0.04 + self.sways["roll_deg"].at(at_ms),
             shift_x=yaw * 0.0008 + self.sways["shift_x"].at(at_ms),
             shift_y=self.sways["shift_y"].at(at_ms),
@@ -121,31 +155,56 @@ class Performance:
         return 0.0
 
 
-def perform(steps: tuple[Step, ...], spoken: Mapping[str, Audio], chance: random.Random) -> Performance:
+def perform(
+    steps: tuple[Step, ...],
+    spoken: Mapping[str, Audio],
+    chance: random.Random,
+    *,
+    turn_deg: tuple[float, float] = TURN_DEG,
+    tempo: float = 1.0,
+) -> Performance:
     """Do the steps in their order. ``spoken``: the sound of each digit, all at one rate.
 
-    The same steps, sounds and seed of ``chance`` give the same performance.
+    turn_deg : how far turns go, least and most. tempo : of everything but the words' own sound; 0.5 takes twice as long.
+
+    The same arguments and seed of ``chance`` give the same performance.
     """
     rate_hz = next(iter(spoken.values())).rate_hz
     pace = chance.uniform(0.97, 1.04)  # this take's voice: a little slower and lower, or faster and higher
-    now_ms = _draw(chance, _SETTLE)
+
+    def drawn(least_and_most: tuple[int, int]) -> int:
+        return round(_draw(chance, least_and_most) / tempo)
+
+    cue_ms = now_ms = drawn(_SETTLE)
     words: list[Word] = []
     sounds: list[tuple[int, NDArray[np.float32]]] = []
     turns: list[TurnMade] = []
+    nods: list[NodMade] = []
+    done: list[StepDone] = []
     for step in steps:
         if isinstance(step, SayDigits):
-            now_ms += _draw(chance, _BEFORE_WORDS)
+            start_ms = end_ms = now_ms = now_ms + drawn(_BEFORE_WORDS)
             for digit in step.digits:
                 sound = _at_pace(spoken[digit].samples, pace) * np.float32(chance.uniform(0.9, 1.1))
                 end_ms = now_ms + round(1000 * len(sound) / rate_hz)
                 words.append(Word(text=digit, start_ms=now_ms, end_ms=end_ms))
                 sounds.append((now_ms, sound))
-                now_ms = end_ms + _draw(chance, _PAUSE)
+                now_ms = end_ms + drawn(_PAUSE)
         elif isinstance(step, Turn):
-            made = _turn(step.direction, now_ms + _draw(chance, _REACTION), chance)
+            made = _turn(step.direction, now_ms + drawn(_REACTION), chance, turn_deg, tempo)
             turns.append(made)
-            now_ms = made.end_ms + _draw(chance, _AFTER_TURN)
-    duration_ms = now_ms + _draw(chance, _END)
+            start_ms, end_ms = made.start_ms, made.end_ms
+            now_ms = end_ms + drawn(_AFTER_TURN)
+        else:
+            start_ms = end_ms = now_ms + drawn(_REACTION)
+            for _ in range(step.times):
+                half_ms = drawn(_NODDING)
+                nods.append(_nod(end_ms, half_ms, chance))
+                end_ms += 2 * half_ms + drawn(_BETWEEN_NODS)
+            now_ms = end_ms + drawn(_AFTER_TURN)
+        done.append(StepDone(step=step, cue_ms=cue_ms, start_ms=start_ms, end_ms=end_ms))
+        cue_ms = end_ms
+    duration_ms = now_ms + drawn(_END)
     voice = np.zeros(duration_ms * rate_hz // 1000, np.float32)
     for start_ms, sound in sounds:
         start = start_ms * rate_hz // 1000
@@ -154,6 +213,8 @@ def perform(steps: tuple[Step, ...], spoken: Mapping[str, Audio], chance: random
         duration_ms=duration_ms,
         words=tuple(words),
         turns=tuple(turns),
+        nods=tuple(nods),
+        steps=tuple(done),
         voice=voice,
         rate_hz=rate_hz,
         openness=openness(voice, rate_hz, tuple(words)),
@@ -170,6 +231,16 @@ def turned_deg(turns: tuple[TurnMade, ...], at_ms: float) -> float:
             there = least_jerk((at_ms - turn.start_ms) / (turn.reached_ms - turn.start_ms))
             back = least_jerk((at_ms - turn.left_ms) / (turn.end_ms - turn.left_ms))
             return side * turn.yaw_deg * (there - back)
+    return 0.0
+
+
+def nodded_deg(nods: tuple[NodMade, ...], at_ms: float) -> float:
+    """How far nods have brought the chin down; degrees."""
+    for nod in nods:
+        if nod.start_ms <= at_ms < nod.end_ms:
+            down = least_jerk((at_ms - nod.start_ms) / (nod.lowest_ms - nod.start_ms))
+            up = least_jerk((at_ms - nod.lowest_ms) / (nod.end_ms - nod.lowest_ms))
+            return nod.pitch_deg * (down - up)
     return 0.0
 
 
@@ -199,16 +270,27 @@ def openness(voice: NDArray[np.float32], rate_hz: int, words: tuple[Word, ...]) 
     return np.asarray(np.convolve(inside, window / window.sum(), mode="same"), np.float32)
 
 
-def _turn(direction: Direction, start_ms: int, chance: random.Random) -> TurnMade:
-    reached_ms = start_ms + _draw(chance, _TURNING)
-    left_ms = reached_ms + _draw(chance, _HELD)
+def _turn(
+    direction: Direction, start_ms: int, chance: random.Random, turn_deg: tuple[float, float], tempo: float
+) -> TurnMade:
+    reached_ms = start_ms + round(_draw(chance, _TURNING) / tempo)
+    left_ms = reached_ms + round(_draw(chance, _HELD) / tempo)
     return TurnMade(
         direction=direction,
         start_ms=start_ms,
         reached_ms=reached_ms,
         left_ms=left_ms,
-        end_ms=left_ms + _draw(chance, _RETURNING),
-        yaw_deg=chance.uniform(*_TURN_DEG),
+        end_ms=left_ms + round(_draw(chance, _RETURNING) / tempo),
+        yaw_deg=chance.uniform(*turn_deg),
+    )
+
+
+def _nod(start_ms: int, half_ms: int, chance: random.Random) -> NodMade:
+    return NodMade(
+        start_ms=start_ms,
+        lowest_ms=start_ms + half_ms,
+        end_ms=start_ms + 2 * half_ms,
+        pitch_deg=chance.uniform(*_NOD_DEG),
     )
 
 

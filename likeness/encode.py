@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -80,6 +81,9 @@ def encode(
     crf: int | None = None,
     bit_rate: int | None = None,
     rotation: Rotation = 0,
+    times_ms: Sequence[float] | None = None,
+    fast: bool = False,
+    unsigned: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> EncodedFile:
     """Write ``frames`` and ``audio`` to ``out`` (``.mp4``, ``.mov`` or ``.webm``), replacing what is there.
@@ -91,11 +95,16 @@ def encode(
     crf, bit_rate : quality, or bits a second in its place.
     rotation : store the pictures turned and say by how many degrees clockwise a player must turn them, as a phone that is
         held upright does (mp4 and mov only). They look the same played.
+    times_ms : when each picture is shown, rising from 0, as a camera with an unsteady clock has it; ``None``: every 1/fps.
+    fast : spend less time and more bytes (H.264 only).
+    unsigned : the file does not name the program that wrote it, as one who injects a recording sees to.
     progress : called with the number of pictures written so far.
 
     Raises EncodeError; whatever ``frames`` raises goes through. In both cases nothing is left at or beside ``out``.
     """
     container_format = _check(out, codec, width, height, fps, rotation)
+    if times_ms is not None and any(later * 90 - earlier * 90 < 1 for earlier, later in pairwise(times_ms)):
+        raise EncodeError("the times of the pictures do not rise")
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
     os.close(handle)
     part = Path(name)
@@ -105,10 +114,12 @@ def encode(
             container_format,
             _Pictures(frames, width=width, height=height, rotation=rotation, progress=progress),
             audio,
-            recipe=_RECIPES[codec],
+            recipe=_recipe(codec, fast),
+            times_ms=times_ms,
             fps=Fraction(fps).limit_denominator(1001),
             quality=_quality(_RECIPES[codec], crf, bit_rate),
             metadata=dict(metadata or {}),
+            unsigned=unsigned,
         )
         if rotation:
             _say_rotation(part, rotation)
@@ -117,7 +128,8 @@ def encode(
         part.unlink(missing_ok=True)
         if isinstance(frames, Generator):
             frames.close()
-    return EncodedFile(path=out, frame_count=count, duration_ms=round(1000 * count / fps))
+    last_ms = 1000 * (count - 1) / fps if times_ms is None else times_ms[count - 1]
+    return EncodedFile(path=out, frame_count=count, duration_ms=round(last_ms + 1000 / fps))
 
 
 def _check(out: Path, codec: Codec, width: int, height: int, fps: float, rotation: Rotation) -> str:
@@ -131,6 +143,11 @@ def _check(out: Path, codec: Codec, width: int, height: int, fps: float, rotatio
     if rotation and container_format == "webm":
         raise EncodeError("a webm cannot say how it is turned")
     return container_format
+
+
+def _recipe(codec: Codec, fast: bool) -> _Recipe:
+    recipe = _RECIPES[codec]
+    return replace(recipe, options={**recipe.options, "preset": "ultrafast"}) if fast and codec == "h264" else recipe
 
 
 def _quality(recipe: _Recipe, crf: int | None, bit_rate: int | None) -> dict[str, str]:
@@ -171,9 +188,11 @@ def _write(
     audio: Audio | None,
     *,
     recipe: _Recipe,
+    times_ms: Sequence[float] | None,
     fps: Fraction,
     quality: dict[str, str],
     metadata: dict[str, str],
+    unsigned: bool,
 ) -> int:
     """The number of pictures written."""
     import av
@@ -181,12 +200,14 @@ def _write(
 
     # faststart: a player may begin before it has all of the file. use_metadata_tags: keys of our own are kept.
     flags = {} if container_format == "webm" else {"movflags": "+faststart+use_metadata_tags"}
+    if unsigned:
+        flags["fflags"] = "+bitexact"
     try:
         with av.open(str(part), "w", format=container_format, container_options=flags) as container:
             container.metadata.update(metadata)
-            video = _video_stream(container, recipe, fps, pictures.stored_size, quality)
+            video = _video_stream(container, recipe, _Clock(fps, times_ms), pictures.stored_size, quality)
             sound = _SoundTrack(container, recipe, audio) if audio is not None else None
-            count = _interleave(container, video, sound, pictures, fps)
+            count = _interleave(container, video, sound, pictures, _Clock(fps, times_ms))
     except FFmpegError as error:
         raise EncodeError(f"could not be written ({type(error).__name__})") from error
     if count == 0:
@@ -195,18 +216,20 @@ def _write(
 
 
 def _video_stream(
-    container: OutputContainer, recipe: _Recipe, fps: Fraction, size: tuple[int, int], quality: dict[str, str]
+    container: OutputContainer, recipe: _Recipe, clock: _Clock, size: tuple[int, int], quality: dict[str, str]
 ) -> VideoStream:
     from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
     from av.video.stream import VideoStream
 
-    stream = container.add_stream(recipe.encoder, rate=fps, options={**recipe.options, **quality})
+    stream = container.add_stream(recipe.encoder, rate=clock.fps, options={**recipe.options, **quality})
     if not isinstance(stream, VideoStream):
         raise EncodeError(f"{recipe.encoder} does not write pictures")
     stream.width, stream.height = size
+    if clock.times_ms is not None:
+        stream.codec_context.time_base = clock.tick
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
-    context.gop_size = max(1, round(2 * fps))  # two seconds: what seeking in a browser waits for at most
+    context.gop_size = max(1, round(2 * clock.fps))  # two seconds: what seeking in a browser waits for at most
     context.color_primaries = int(ColorPrimaries.BT709)
     context.color_trc = int(ColorTrc.BT709)
     context.colorspace = 1  # AVCOL_SPC_BT709
@@ -216,8 +239,29 @@ def _video_stream(
     return stream
 
 
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """When pictures are shown: every 1/fps, or at given times."""
+
+    fps: Fraction
+    times_ms: Sequence[float] | None
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds."""
+        return 1 / self.fps if self.times_ms is None else Fraction(1, 90_000)  # what cameras count time in
+
+    def ticks(self, number: int) -> int:
+        """Ticks from the beginning to the picture of this number."""
+        if self.times_ms is None:
+            return number
+        if number < len(self.times_ms):
+            return round(self.times_ms[number] * 90)
+        raise EncodeError(f"picture {number + 1} has no time, {len(self.times_ms)} have")
+
+
 def _interleave(
-    container: OutputContainer, video: VideoStream, sound: _SoundTrack | None, pictures: _Pictures, fps: Fraction
+    container: OutputContainer, video: VideoStream, sound: _SoundTrack | None, pictures: _Pictures, clock: _Clock
 ) -> int:
     from av.video.frame import VideoFrame
     from av.video.reformatter import Colorspace, VideoReformatter
@@ -233,11 +277,11 @@ def _interleave(
             interpolation="BILINEAR",
             threads=2,
         )
-        frame.pts, frame.time_base = count, 1 / fps
+        frame.pts, frame.time_base = clock.ticks(count), clock.tick
         container.mux(video.encode(frame))
-        count += 1
         if sound is not None:
-            sound.write_until(count / fps)
+            sound.write_until(clock.ticks(count) * clock.tick + 1 / clock.fps)
+        count += 1
     if count:
         container.mux(video.encode(None))
         if sound is not None:
@@ -309,3 +353,88 @@ def _say_rotation(part: Path, rotation: Rotation) -> None:
         for _, end in picture_track_headers(data):
             file.seek(end - 44)
             file.write(struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30))
+
+
+# --- while it is recorded --------------------------------------------------------------------------------------------
+
+
+class GrowingWebm:
+    """A recording as a browser makes it: VP8 and Opus in webm, handed out in chunks while it is made.
+
+    What :meth:`taken` gives, put together, is the file. Pictures and sound are given in the order of their time.
+    """
+
+    def __init__(
+        self, *, width: int, height: int, bit_rate: int = 1_500_000, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Raises EncodeError."""
+        import av
+        from av.error import FFmpegError
+
+        self._out = _Chunks()
+        try:
+            # a cluster is written when the next begins: short ones, or the newest pictures wait in the writer
+            options = {"live": "1", "cluster_time_limit": "40", "flush_packets": "1"}
+            self._container = av.open(self._out, "w", format="webm", container_options=options)
+            self._container.metadata.update(metadata or {})
+            # in real time: constrained effort, no frames held back
+            effort = {"deadline": "realtime", "cpu-used": "12", "lag-in-frames": "0", "error-resilient": "1"}
+            self._video = self._container.add_stream("libvpx", rate=30, options=effort)
+            self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
+            self._video.bit_rate = bit_rate
+            self._video.codec_context.time_base = Fraction(1, 1000)
+            self._video.codec_context.gop_size = 100
+            self._audio = self._container.add_stream("libopus", rate=SOUND_RATE_HZ, options={"b": "64000"})
+            self._audio.codec_context.layout = "mono"
+        except FFmpegError as error:
+            raise EncodeError(f"could not be begun ({type(error).__name__})") from error
+        self._heard = 0
+        self._waiting = np.zeros(0, np.float32)
+
+    def picture(self, image: RgbImage, at_ms: int) -> None:
+        """The next picture; ``at_ms`` rises."""
+        from av.video.frame import VideoFrame
+
+        frame = VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+        self._container.mux(self._video.encode(frame))
+
+    def sound(self, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+        """The next samples, 48 kHz mono."""
+        from av.audio.frame import AudioFrame
+
+        self._waiting = np.concatenate([self._waiting, samples])
+        while len(self._waiting) >= _OPUS_SAMPLES:
+            part, self._waiting = self._waiting[:_OPUS_SAMPLES], self._waiting[_OPUS_SAMPLES:]
+            frame = AudioFrame.from_ndarray(np.ascontiguousarray(part[None]), format="flt", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE_HZ, self._heard, Fraction(1, SOUND_RATE_HZ)
+            self._heard += _OPUS_SAMPLES
+            self._container.mux(self._audio.encode(frame))
+
+    def taken(self) -> bytes:
+        """The bytes since this was asked last."""
+        return self._out.taken()
+
+    def close(self) -> None:
+        """What is still inside goes out."""
+        self._container.mux(self._video.encode(None))
+        self._container.mux(self._audio.encode(None))
+        self._container.close()
+
+
+_OPUS_SAMPLES = 960  # 20 ms
+
+
+class _Chunks:
+    """A file that can only be written on."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken, self._written = bytes(self._written), bytearray()
+        return taken

@@ -82,7 +82,7 @@ _INSIDE_BEHIND = 0.05  # of the face's width: lids and lips lie over the inside 
 _TURN_GAIN = 1.16  # measured: the landmarker reads so much less than the mesh was turned
 _CAMERA = 6.0  # distance of the camera, in face widths: a phone at arm's length
 _JAW_DROP = 0.24  # of the face's width: how far the chin goes at ``jaw_open`` 1
-_CELLS_ACROSS_FACE = 150  # cells of the coarse map over the face's width; more costs time and shows no more
+CELLS_ACROSS_FACE = 150  # cells of the coarse map over the face's width; more costs time and shows no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +111,10 @@ class Pose:
 class PortraitMesh:
     """One person's portrait, ready to be shown in any pose. Safe to share between threads: rendering changes nothing."""
 
-    def __init__(self, image: RgbImage, face: Face) -> None:
+    def __init__(self, image: RgbImage, face: Face, *, cells: int = CELLS_ACROSS_FACE) -> None:
         """
         image : the portrait, ``(H, W, 3) uint8 RGB``. A frontal one with the mouth shut gives the best clips.
-        face : its landmarks (478 points), in pixels of ``image``.
+        face : its landmarks (478 points), in pixels of ``image``. cells : of the coarse map, over the face's width.
 
         Raises:
             ValueError: when ``image`` is no RGB picture or the landmarks are not 478 finite points.
@@ -130,11 +130,11 @@ class PortraitMesh:
         ears = self._face[[_EAR_RIGHT, _EAR_LEFT]]
         self.face_width = max(float(np.linalg.norm(ears[1] - ears[0])), 8.0)  # pixels, ear to ear
         self._centre = ears.mean(axis=0)
-        self._build(face)
+        self._build(face, cells)
 
     # --- once for each portrait --------------------------------------------------------------------------------------
 
-    def _build(self, face: Face) -> None:
+    def _build(self, face: Face, cells: int) -> None:
         self._upright = _rotation(-face.yaw_deg, 0.0, -face.roll_deg)
         aside = (self._face - self._centre) @ self._upright[0] / (0.5 * self.face_width)
         inward = _ease((np.abs(aside) - _SIDE_FROM) / (1 - _SIDE_FROM)) * np.sign(aside)
@@ -150,7 +150,7 @@ class PortraitMesh:
         self._follows = np.concatenate([np.ones(_MESH), ring_follows, np.ones(len(eyes))])[:, None]
         self._triangles, self._layers = self._triangulate(len(ring_points))
         self._behind = np.where(self._layers == 1, _INSIDE_BEHIND * self.face_width, 0.0)
-        self._step = max(1, round(self.face_width / _CELLS_ACROSS_FACE))
+        self._step = max(1, round(self.face_width / cells))
         outer = self._points[_MESH : _MESH + len(ring_points), :2]
         low = np.floor(np.maximum(outer.min(axis=0), 0)).astype(int)
         high = np.ceil(np.minimum(outer.max(axis=0) + 1, (self.width, self.height))).astype(int)

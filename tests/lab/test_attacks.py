@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from lab.attacks import ATTACKS, Take, attacked
+from lab.attacks import ATTACKS, Scene, Take, attacked
 from lab.errors import UnknownAttack
-from liveness.challenge import Direction, SayDigits, Step, Turn
+from liveness.challenge import Direction, Nod, SayDigits, Step, Turn
 
 STEPS: tuple[Step, ...] = (
     SayDigits(digits="480215"),
@@ -52,10 +52,36 @@ def test_wrong_digits_changes_the_digits_only(seed: int) -> None:
 
 
 def test_the_other_attacks_change_one_thing_each() -> None:
-    assert take("photo") == Take(steps=STEPS, still=True)
-    assert take("swap") == Take(steps=STEPS, other_after_digits=True)
+    assert take("photo") == Take(steps=STEPS, scene=Scene.PHOTO)
+    assert take("swap") == Take(steps=STEPS, scene=Scene.SWAP)
     assert take("silent") == Take(steps=STEPS, sound=False)
     assert (digits(take("no_turns")), turns(take("no_turns"))) == ("480215", [])
+
+
+def test_no_attack_is_given_away_by_its_file_but_the_one_that_an_editor_signs() -> None:
+    """All carry the simulator's mark as genuine takes do; the injection is judged as if nobody had marked it."""
+    assert [name for name in ATTACKS if not take(name).marked] == ["render_injection"]
+    assert [name for name in ATTACKS if take(name).editor is not None] == ["reencoded"]
+
+
+def test_attackers_who_can_do_as_asked_do() -> None:
+    """Whoever has the challenge before them says the right digits and turns the right way: only the footage is false."""
+    otherwise = {"wrong_digits", "no_turns", "replay", "earlier_recording"}
+    assert {name for name in ATTACKS if take(name).steps != STEPS} == otherwise
+    assert turns(take("earlier_recording")) == turns(HONEST)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_nods_stand_for_digits_another_number_is_nodded(seed: int) -> None:
+    nods = Take(steps=(Nod(times=2), Turn(direction=Direction.LEFT), Nod(times=1)))
+    wrong = attacked(nods, "wrong_digits", random.Random(seed)).steps
+    assert [step.times for step in wrong if isinstance(step, Nod)] not in ([2, 1], [2], [1])
+    assert all(isinstance(step, Turn) or step.times >= 1 for step in wrong if not isinstance(step, SayDigits))
+
+
+def test_every_attack_says_what_it_is_in_a_line() -> None:
+    assert len(ATTACKS) >= 20
+    assert all(20 < len(attack.summary) < 110 and "\n" not in attack.summary for attack in ATTACKS.values())
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))

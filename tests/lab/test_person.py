@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lab.person import Performance, least_jerk, perform
+from lab.person import SMALL_TURN_DEG, Performance, least_jerk, perform
 from liveness.capture import Audio
-from liveness.challenge import Direction, SayDigits, Step, Turn
+from liveness.challenge import Direction, Nod, SayDigits, Step, Turn
 
 RATE_HZ = 16_000
 LEFT, RIGHT = Turn(direction=Direction.LEFT), Turn(direction=Direction.RIGHT)
@@ -117,3 +117,40 @@ def test_steps_are_done_in_the_order_given() -> None:
 def test_least_jerk_starts_and_ends_at_rest() -> None:
     assert (least_jerk(-1), least_jerk(0), least_jerk(0.5), least_jerk(1), least_jerk(2)) == (0, 0, 0.5, 1, 1)
     assert least_jerk(0.05) < 0.002
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_are_told_with_the_times_at_which_they_were_done(seed: int) -> None:
+    performance = done(seed, (SayDigits(digits="48"), LEFT, Nod(times=2), SayDigits(digits="1")))
+    assert [d.step for d in performance.steps] == [SayDigits(digits="48"), LEFT, Nod(times=2), SayDigits(digits="1")]
+    assert all(d.cue_ms + 250 <= d.start_ms < d.end_ms for d in performance.steps)  # nobody reacts sooner
+    assert all(before.end_ms <= after.cue_ms for before, after in pairwise(performance.steps))
+    assert performance.steps[0].start_ms == performance.words[0].start_ms
+    assert performance.steps[1].end_ms == performance.turns[0].end_ms
+    assert performance.steps[3].end_ms == performance.words[2].end_ms
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_nod_brings_the_chin_down_and_back_without_a_turn(seed: int) -> None:
+    performance = done(seed, (Nod(times=3), LEFT))
+    assert len(performance.nods) == 3
+    for nod in performance.nods:
+        assert performance.pose_at(nod.lowest_ms).pitch_deg > 12
+        assert abs(performance.pose_at(nod.end_ms).pitch_deg) < 3
+        assert 400 <= nod.end_ms - nod.start_ms <= 600
+    assert all(
+        abs(performance.pose_at(at_ms).yaw_deg) < 3
+        for at_ms in range(performance.nods[0].start_ms, performance.nods[-1].end_ms, 20)
+    )
+    assert performance.nods[-1].end_ms < performance.turns[0].start_ms
+    assert np.abs(performance.voice).max() == 0
+
+
+def test_turns_go_as_far_as_asked() -> None:
+    small = perform(STEPS, spoken(), random.Random(1), turn_deg=SMALL_TURN_DEG)
+    assert all(19 <= turn.yaw_deg <= 22 for turn in small.turns)
+
+
+def test_a_slow_take_is_as_much_longer() -> None:
+    usual, slow = done(2, (LEFT, RIGHT)), perform((LEFT, RIGHT), spoken(), random.Random(2), tempo=0.5)
+    assert slow.duration_ms == pytest.approx(2 * usual.duration_ms, rel=0.02)

@@ -11,16 +11,18 @@ import pytest
 
 from lab.attacks import ATTACKS
 from lab.errors import LabError, PortraitUnusable, VoiceMissing
-from lab.person import Performance
+from lab.person import SMALL_TURN_DEG, Performance
 from lab.portrait import composed, default_picture
-from lab.simulate import in_a_room, simulate
+from lab.room import in_a_room
+from lab.simulate import faces_of, simulate
 from liveness.capture import Capture
-from liveness.challenge import Challenge, asked
-from liveness.checks import SIMULATOR_MARK, level_dbfs, mouth_opening
+from liveness.challenge import Challenge, Direction, Nod, SayDigits, Step, Turn, asked
+from liveness.checks import SIMULATOR_MARK, level_dbfs
 from liveness.decode import decode
 from liveness.digits import Language
 from liveness.evidence import FaceTrack
 from liveness.examine import Engines, Examination, examine
+from liveness.lips import mouth_opening
 from liveness.policy import SIMULATED, STRICT, LivenessPolicy
 from liveness.reasons import Reason
 from liveness.turns import yaw_over_time
@@ -39,7 +41,16 @@ REFUSED_FOR = {
     "replay": Reason.WRONG_TURN,
     "swap": Reason.PERSON_CHANGED,
     "silent": Reason.NO_SOUND,
+    "flat_print": Reason.TURN_MISSING,
+    "bent_print": Reason.MOUTH_NOT_MOVING,
+    "cutout_mouth": Reason.TURN_MISSING,
+    "still_with_voice": Reason.MOUTH_NOT_MOVING,
+    "earlier_recording": Reason.WRONG_DIGITS,
+    "swap_in_turn": Reason.PERSON_CHANGED,
+    "second_person": Reason.SECOND_FACE,
+    "prompted": Reason.DIGITS_NOT_HEARD,
 }
+"""Why each attack is refused; those that are not here are measured in the report, and this file only films them."""
 
 
 def challenge() -> Challenge:
@@ -57,6 +68,7 @@ def film(out: Path, weights: Path, attack: str | None = None, seed: int = 1, dig
         seed=seed,
         weights=weights,
         size=SIZE,
+        fast=attack is not None,
     )
 
 
@@ -76,13 +88,15 @@ def engines(weights: Path) -> Engines:
         return open_weights(model, weights) / model.only_file.path
 
     whisper = card("whisper_tiny_en")
+    faces = MediapipeFaces(file("face_landmarker"))
     return Engines(
-        tracker=MediapipeFaces(file("face_landmarker")),
+        tracker=faces,
+        landmarks=faces,
         embedder=ArcFaceEmbedder(file("face_embedder"), card("face_embedder").sha256),
         spoof=SpoofOnnx(file("spoof"), card("spoof").sha256),
         recognisers={
-            Language.ENGLISH: WhisperDigits(
-                open_weights(whisper, weights), voice=SileroVoice(), model_version=whisper.model_version
+            Language.ENGLISH: (
+                WhisperDigits(open_weights(whisper, weights), voice=SileroVoice(), model_version=whisper.model_version),
             )
         },
     )
@@ -125,7 +139,8 @@ def test_the_file_says_what_made_it_and_strict_refuses_it(
     assert facts.source_fps == pytest.approx(30, abs=0.2)
     verdict = judged(honest[0], engines, STRICT).verdict
     assert isinstance(verdict, NotLive)
-    assert verdict.reasons == (Reason.SIMULATED_CAPTURE,)
+    # the file also names the library that wrote it, as editors' files do
+    assert {Reason.SIMULATED_CAPTURE} <= set(verdict.reasons) <= {Reason.SIMULATED_CAPTURE, Reason.EDITED_RECORDING}
 
 
 @pytest.mark.weights
@@ -149,7 +164,7 @@ def test_the_mouth_moves_in_words_and_rests_between(honest: tuple[Capture, Perfo
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("attack", list(ATTACKS))
+@pytest.mark.parametrize("attack", list(REFUSED_FOR))
 def test_each_attack_is_refused_for_what_it_is(attack: str, weights: Path, engines: Engines, tmp_path: Path) -> None:
     out = tmp_path / "take.mp4"
     film(out, weights, attack)
@@ -167,18 +182,99 @@ def test_the_same_seed_gives_the_same_take_and_another_one_another(weights: Path
     takes = []
     for number, seed in enumerate((7, 7, 8)):
         out = tmp_path / f"{number}.mp4"
-        film(out, weights, seed=seed, digits="3")
+        simulate(out, digits="3", seed=seed, weights=weights, size=SIZE, fast=True)
         takes.append(read(out))
     one, same, other = takes
-    assert len(one.frames) == len(same.frames)
-    assert apart(one, same) < 0.5  # grey levels: x264 itself does not write the same bytes twice
-    assert apart(one, other) > 4 * apart(one, same)
+    assert one.sha256 == same.sha256
+    assert apart(one, other) > 1  # grey levels
 
 
 def apart(one: Capture, other: Capture) -> float:
     """Mean difference of two takes' first pictures, grey levels."""
     pairs = zip(one.frames[:8], other.frames[:8], strict=True)
     return float(np.mean([np.abs(a.image.astype(int) - b.image.astype(int)).mean() for a, b in pairs]))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if name not in REFUSED_FOR])
+def test_every_other_attack_is_filmed_too(attack: str, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "take.mp4"
+    steps: tuple[Step, ...] = (SayDigits(digits="48"), Turn(direction=Direction.LEFT))
+    simulate(out, steps=steps, attack=attack, weights=weights, size=SIZE, fps=15, fast=True)
+    capture = read(out)
+    assert 4_000 < capture.facts.duration_ms < 8_000
+    assert capture.facts.longest_gap_ms <= SIMULATED.max_frame_gap.value
+    assert capture.audio is not None
+    assert level_dbfs(capture.audio) > SIMULATED.min_sound_level.value
+
+
+@pytest.mark.weights
+def test_a_take_has_the_unsteady_clock_of_a_phone_and_an_injected_one_has_not(weights: Path, tmp_path: Path) -> None:
+    intervals = {}
+    for attack in (None, "render_injection"):
+        out = tmp_path / f"{attack}.mp4"
+        film(out, weights, attack, digits="3")
+        facts = read(out).facts
+        intervals[attack] = facts.frame_intervals_ms
+        assert (SIMULATOR_MARK in facts.writing_app) == (attack is None)
+    assert len(set(intervals[None])) >= 4
+    assert len(set(intervals["render_injection"])) <= 2  # 33 and 34: whole milliseconds
+
+
+@pytest.mark.weights
+def test_steps_are_done_in_the_order_of_the_challenge_by_the_person_named(
+    weights: Path, engines: Engines, tmp_path: Path
+) -> None:
+    out = tmp_path / "take.mp4"
+    steps: tuple[Step, ...] = (
+        SayDigits(digits="48"),
+        Turn(direction=Direction.RIGHT),
+        Nod(times=2),
+        SayDigits(digits="21"),
+    )
+    performance = simulate(
+        out,
+        steps=steps,
+        person="p01",
+        seed=2,
+        weights=weights,
+        size=SIZE,
+        fps=20,
+        turn_deg=SMALL_TURN_DEG,
+        fast=True,
+    )
+    assert tuple(done.step for done in performance.steps) == steps
+    capture = read(out)
+    assert capture.facts.source_fps == pytest.approx(20, abs=0.3)
+    seen = {s.at_ms: s.faces[0] for s in engines.tracker.track(capture).sightings if s.faces}
+    front = [face for at_ms, face in seen.items() if at_ms < performance.steps[0].start_ms]
+    yaw = float(np.median([face.yaw_deg for face in front]))
+    pitch = float(np.median([face.pitch_deg for face in front]))
+    turn = performance.turns[0]
+    held = [face.yaw_deg - yaw for at_ms, face in seen.items() if turn.reached_ms <= at_ms < turn.left_ms]
+    assert float(np.median(held)) == pytest.approx(-turn.yaw_deg, abs=5)
+    for nod in performance.nods:
+        low = [face.pitch_deg - pitch for at_ms, face in seen.items() if abs(at_ms - nod.lowest_ms) < 60]
+        assert max(low) > 8
+    assert capture.audio is not None
+    recogniser = engines.recognisers[Language.ENGLISH][0]
+    assert recogniser.transcribe(capture.audio, language=Language.ENGLISH, expecting=4).digits == "4821"
+
+
+@pytest.mark.weights
+def test_a_film_serves_as_a_portrait_by_its_most_frontal_picture(weights: Path, tmp_path: Path) -> None:
+    film(tmp_path / "first.mp4", weights, digits="3")
+    out = tmp_path / "second.mp4"
+    simulate(out, digits="3", portrait=tmp_path / "first.mp4", weights=weights, size=SIZE, fast=True)
+    landmarks, _ = faces_of(weights)
+    face = landmarks.find(read(out).frames[5].image)[0]
+    assert abs(face.yaw_deg) < 6
+
+
+def test_an_unknown_person_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="p00") as caught:
+        simulate(tmp_path / "take.mp4", digits="3", person="nobody", weights=tmp_path)
+    assert caught.value.code == "unknown_person"
 
 
 def test_a_language_without_a_voice_is_said_so_before_any_work(tmp_path: Path) -> None:

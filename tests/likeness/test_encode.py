@@ -72,6 +72,29 @@ def test_what_is_written_is_what_was_given(
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", "h264"), ("clip.webm", "vp9")])
+def test_pictures_are_shown_when_they_were_taken(tmp_path: Path, name: str, codec: Literal["h264", "vp9"]) -> None:
+    times = [0, 30, 71, 99, 140, 166, 201, 260]
+    file = encode(frames(8), tone(0.3), width=96, height=64, fps=30, out=tmp_path / name, codec=codec, times_ms=times)
+    assert file.duration_ms == 293
+    with av.open(str(file.path)) as container:
+        shown = [round(1000 * float(frame.time)) for frame in container.decode(video=0)]
+    assert shown == pytest.approx(times, abs=1)
+
+
+@pytest.mark.parametrize(("times", "says"), [([0, 30, 30], "rise"), ([0, 30, 20], "rise"), ([0, 30], "no time")])
+def test_pictures_without_a_time_of_their_own_are_refused(tmp_path: Path, times: list[float], says: str) -> None:
+    with pytest.raises(EncodeError, match=says):
+        encode(frames(3), None, width=96, height=64, fps=30, out=tmp_path / "clip.mp4", times_ms=times)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_made_in_haste_shows_the_same(tmp_path: Path) -> None:
+    out = encode(frames(24), None, width=96, height=64, fps=24, out=tmp_path / "clip.mp4", fast=True).path
+    image = still(out.read_bytes(), 500)
+    assert np.abs(image[12:20, 20:28].mean((0, 1)) - COLOURS[0]).max() < 8
+
+
 def test_the_file_suits_browsers(tmp_path: Path) -> None:
     out = encode(frames(48), tone(2), width=96, height=64, fps=24, out=tmp_path / "clip.mp4").path
     data = out.read_bytes()

@@ -18,11 +18,11 @@ from likeness.generate_portrait import PortraitGenerator, lay_out
 from likeness.voice import Phone, SpokenText
 from likeness.voice_vits import VitsVoice
 from liveness.capture import Audio, RgbImage
-from liveness.lips import mouth_opening
 from liveness.digits import Language
 from liveness.embed_insightface import ArcFaceEmbedder
 from liveness.evidence import Box, Face, FoundFace
 from liveness.faces_mediapipe import MediapipeFaces
+from liveness.lips import mouth_opening
 from liveness.template import similarity
 from tests.people import face, vector
 
