@@ -40,8 +40,15 @@ lint: .venv/ready ## style, types and import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: setup ## benchmarks as a table, and as JSON in out/bench.json
+# How many takes of each kind; `make bench TAKES=150 ATTEMPTS=150 REPORT=docs/pad-report.md` is the full run, of hours.
+TAKES := 10
+ATTEMPTS := 10
+REPORT :=
+bench: setup ## speed, and how well attacks are withstood: out/bench.json, out/pad.json and pictures in out/pad
 	@$(BIN)/python -m lab.bench --out out/bench.json
+	@$(BIN)/mien corpus out/corpus --genuine $(TAKES) --attempts $(ATTEMPTS) --path standard,small_turns,no_speech
+	@$(BIN)/mien evaluate out/corpus --policy simulated --json out/pad.json \
+		--plots $(or $(basename $(REPORT)),out/pad) --report $(or $(REPORT),out/pad.md)
 
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q
 lock: ## pin again what pyproject.toml asks for (needs uv)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,12 +53,21 @@ def main() -> None:
     figures += _help()
     figures += _rules()
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    write_json(figures, machine, out)
+    print(table(figures, machine))
+
+
+def write_json(figures: Sequence[Figure], machine: Mapping[str, object], out: Path) -> None:
+    """Write machine and figures to ``out``."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": machine, "figures": [asdict(f) for f in figures]}, indent=2) + "\n")
-    print(f"{machine['cores']} cores, Python {machine['python']}")
-    print(f"{'what':<58}{'value':>10} {'unit':<8}goal")
-    for figure in figures:
-        print(f"{figure.what:<58}{figure.value:>10.4g} {figure.unit:<8}{figure.goal}")
+    out.write_text(json.dumps({"machine": dict(machine), "figures": [asdict(f) for f in figures]}, indent=2) + "\n")
+
+
+def table(figures: Sequence[Figure], machine: Mapping[str, object]) -> str:
+    """The figures for a terminal."""
+    lines = [f"{machine['cores']} cores, Python {machine['python']}", f"{'what':<58}{'value':>10} {'unit':<8}goal"]
+    lines += [f"{each.what:<58}{each.value:>10.4g} {each.unit:<8}{each.goal}" for each in figures]
+    return "\n".join(lines)
 
 
 def _simulation(take: Path) -> list[Figure]:
