@@ -21,16 +21,19 @@ from api import (
     routes_clips,
     routes_consent,
     routes_gate,
+    routes_live,
     routes_liveness,
     routes_media,
     routes_public,
 )
+from api.attestation import read_verifiers
 from api.calls import as_problem
 from api.clip_events import ClipEvents
 from api.database import Database, open_database
 from api.engines import FaceEngines, open_face_engines
 from api.errors import Problem
 from api.keys import open_keys
+from api.live_guidance import LiveSessions
 from api.media import Vault
 from api.queue import Queue
 from api.schemas import ProblemBody
@@ -66,15 +69,23 @@ def open_service(
 
     ``faces``: instead of the installed models, for tests. ``database``: one that is open already.
 
-    Raises: DatabaseUnavailable, KeysInvalid, WeightsError, EngineError.
+    Raises: DatabaseUnavailable, KeysInvalid, AttestationMisconfigured, WeightsError, EngineError.
     """
     keys = open_keys(settings, now=now())
     engines = open_face_engines(settings) if faces is None else faces
     vault = Vault(settings.var / "media", keys.master)
+    attestation = {} if settings.attestation is None else read_verifiers(settings.attestation)
 
     def service_on(database: Database) -> Service:
         return Service(
-            settings=settings, database=database, keys=keys, vault=vault, queue=Queue(), faces=engines, now=now
+            settings=settings,
+            database=database,
+            keys=keys,
+            vault=vault,
+            queue=Queue(),
+            faces=engines,
+            attestation=attestation,
+            now=now,
         )
 
     if database is not None:
@@ -103,8 +114,10 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}},
     )
     app.state.service = service
+    app.state.live = LiveSessions(service.settings.live_sessions)
     for part in (
         routes_liveness,
+        routes_live,
         routes_consent,
         routes_media,
         routes_gate,

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
     from liveness.capture import RgbImage
+    from liveness.challenge import Challenge
     from liveness.evidence import FaceEmbedder, FaceFinder, Transcript
+    from liveness.examine import Engines
+    from liveness.policy import LivenessPolicy
     from liveness.template import FaceTemplate
 
 _YES, _NO, _UNUSABLE, _BROKEN, _STOPPED = 0, 1, 2, 3, 130
@@ -32,6 +35,7 @@ _INSTALLATION_ERRORS = {
     "EngineError",
     "KeysInvalid",
     "KeysUnusable",
+    "AttestationMisconfigured",
     "DatabaseUnavailable",
     "AddressTaken",
     "VoiceMissing",
@@ -88,31 +92,22 @@ def _examine(options: argparse.Namespace) -> int:
     from time import perf_counter
 
     from api.engines import open_liveness
-    from liveness.challenge import asked
-    from liveness.decode import decode
     from liveness.digits import Language
-    from liveness.examine import examine, verdict_json
+    from liveness.examine import examine_recording, verdict_json
     from liveness.policy import POLICIES
 
     policy, language = POLICIES[options.policy], Language(options.language)
-    challenge = asked(options.digits, options.turns, language=language, policy=policy, now=datetime.now(UTC))
+    challenge = _challenge(options, policy, now=datetime.now(UTC))
     data = _read(options.capture)
     with _own_output():
         start = perf_counter()
-        capture = decode(data, policy=policy)
-        decoded = perf_counter()
         engines = open_liveness(_settings(options), languages=(language,))
         loaded = perf_counter()
-        if language not in engines.recognisers:
+        if challenge.digits and language not in engines.recognisers:
             raise InputInvalid(f"no speech recogniser for {language.value} is installed", code="language_unavailable")
         now = datetime.now(UTC)
-        found = examine(capture, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now)
-        timing = {
-            "decode": round(1000 * (decoded - start)),
-            "load_models": round(1000 * (loaded - decoded)),
-            **found.timing_ms,
-            "examine": round(1000 * (perf_counter() - loaded)),
-        }
+        found = examine_recording(data, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now)
+        timing = {"load_models": round(1000 * (loaded - start)), **found.timing_ms}
         answer = json.dumps(verdict_json(found.verdict, timing), indent=2)
         if options.plot:
             from liveness.plot import plot
@@ -126,20 +121,22 @@ def _examine(options: argparse.Namespace) -> int:
 
 def _simulate(options: argparse.Namespace) -> int:
     with _simulator():
+        from lab.person import SMALL_TURN_DEG, TURN_DEG
         from lab.simulate import simulate
-    from liveness.challenge import asked
     from liveness.digits import Language
     from liveness.policy import SIMULATED
+    from liveness.policy import Path as ChosenPath
 
     settings = _settings(options)
     language = Language(options.language)
-    challenge = asked(options.digits, options.turns, language=language, policy=SIMULATED, now=_long_ago())
+    challenge = _challenge(options, SIMULATED, now=_long_ago())
     with _own_output(), _bar("rendering") as progress:
         simulate(
             Path(options.out),
-            digits=challenge.digits,
-            turns=challenge.turns,
+            steps=challenge.steps,
             language=language,
+            turn_deg=SMALL_TURN_DEG if challenge.path is ChosenPath.SMALL_TURNS else TURN_DEG,
+            person=options.person,
             portrait=None if options.portrait is None else Path(options.portrait),
             attack=options.attack,
             seed=options.seed,
@@ -148,6 +145,31 @@ def _simulate(options: argparse.Namespace) -> int:
         )
     print(json.dumps({"out": options.out, "attack": options.attack, "seed": options.seed}))
     return _YES
+
+
+def _challenge(options: argparse.Namespace, policy: LivenessPolicy, *, now: datetime) -> Challenge:
+    """What the options say was asked for."""
+    from liveness.challenge import asked, of_steps, read_steps
+    from liveness.digits import Language
+    from liveness.policy import Path as ChosenPath
+
+    language, path = Language(options.language), ChosenPath(options.path)
+    if options.steps is not None:
+        if options.digits is not None or options.turns is not None:
+            raise InputInvalid("give --steps, or --digits and --turns")
+        steps = read_steps(options.steps)
+        return of_steps(steps, language=language, policy=policy, now=now, path=path, extra_time=options.extra_time)
+    if options.digits is None or options.turns is None:
+        raise InputInvalid("give --digits and --turns, or --steps")
+    return asked(
+        options.digits,
+        options.turns,
+        language=language,
+        policy=policy,
+        now=now,
+        path=path,
+        extra_time=options.extra_time,
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -209,9 +231,9 @@ def _template_of(name: str, base: Path, finder: FaceFinder, embedder: FaceEmbedd
 
 def _transcribe(options: argparse.Namespace) -> int:
     from api.engines import open_recogniser
-    from liveness.checks import said
     from liveness.decode import decode_sound
     from liveness.digits import Language
+    from liveness.transcripts import heard_exactly
 
     language = Language(options.language)
     expect: str | None = options.expect
@@ -223,36 +245,104 @@ def _transcribe(options: argparse.Namespace) -> int:
         heard: Transcript = recogniser.transcribe(
             audio, language=language, expecting=None if expect is None else len(expect)
         )
-    accepted = heard.accepted if expect is None else said(heard, expect)
+    accepted = heard.accepted if expect is None else heard_exactly(heard, expect)
     words = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in heard.words]
     print(json.dumps({"digits": heard.digits, "words": words, "engine": heard.engine, "accepted": accepted}))
     return _YES if accepted else _NO
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+    from functools import partial
+
     folder = Path(options.folder)
     if not folder.is_dir():
         raise InputInvalid(f"{folder} is no folder")
     with _own_output():
-        from api.engines import open_faces, open_liveness
+        from api.engines import open_faces
         from lab.evaluate import evaluate
-        from liveness.digits import Language
         from liveness.policy import POLICIES
 
         settings = _settings(options)
-        engines = open_liveness(settings, languages=(Language.ENGLISH,))
-        finder, _ = open_faces(settings)
-        report = evaluate(
-            folder,
-            engines=engines,
-            finder=finder,
-            policy=POLICIES["strict"],
-            say=lambda line: print(f"mien: {line}", file=sys.stderr, flush=True),
-        )
-    if options.json:
-        Path(options.json).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        kept = Path(options.json or "out/evaluate.json")
+        with _counter("examining") as done:
+            report = evaluate(
+                folder,
+                open_engines=partial(_evaluated, settings),
+                open_finder=lambda: open_faces(settings)[0],
+                now=datetime.now(UTC),
+                kept=kept,
+                policy=POLICIES[options.policy],
+                jobs=options.jobs,
+                say=lambda line: print(f"mien: {line}", file=sys.stderr, flush=True),
+                done=done,
+            )
+        if options.json:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        plots: list[Path] = []
+        if options.plots and report.pad is not None:
+            from lab.pad_plots import draw_plots
+
+            plots = draw_plots(report.pad, report.photographs, Path(options.plots))
+        if options.report:
+            from lab.pad_report import write_markdown
+
+            write_markdown(report, Path(options.report), plots)
     print(report.table())
     return _YES
+
+
+def _evaluated(settings: Settings) -> Engines:
+    """The models as the service has them, with English loaded at once: no take waits for it, and it can be asked for more."""
+    from dataclasses import replace
+
+    from api.engines import open_liveness, open_recogniser
+    from liveness.digits import Language
+
+    engines, english = open_liveness(settings, languages=(Language.ENGLISH,)), Language.ENGLISH
+    names = [each.engine for each in engines.recognisers.get(english, ())]
+    loaded = tuple(open_recogniser(settings, language=english, engine=name) for name in names)
+    return replace(engines, recognisers={english: loaded} if loaded else {})
+
+
+def _corpus(options: argparse.Namespace) -> int:
+    with _simulator():
+        from lab.attacks import ATTACKS
+        from lab.corpus import make_corpus, plan
+        from lab.people import PEOPLE
+    from liveness.policy import Path as AskedPath
+
+    try:
+        paths = [AskedPath(name) for name in _names(options.path)]
+    except ValueError as error:
+        raise InputInvalid(f"unknown path; there are: {', '.join(AskedPath)}") from error
+    people, species = _names(options.people) or list(PEOPLE), _names(options.species) or list(ATTACKS)
+    for given, known in ((people, PEOPLE), (species, ATTACKS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise InputInvalid(f"no {unknown[0]}; there are: {', '.join(known)}")
+    planned = plan(
+        people=people,
+        species=species,
+        paths=paths,
+        genuine=options.genuine,
+        attempts=options.attempts,
+        seed=options.seed,
+        live=options.live,
+    )
+    with _own_output(), _counter("filming") as done:
+        failed = make_corpus(
+            Path(options.folder), planned, weights=_settings(options).weights, jobs=options.jobs, done=done
+        )
+        for line in failed:
+            print(f"mien: not made: {line}", file=sys.stderr)
+    print(json.dumps({"folder": options.folder, "recordings": len(planned), "not_made": len(failed)}))
+    return _BROKEN if failed else _YES
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _weights_list(options: argparse.Namespace) -> int:
@@ -441,6 +531,29 @@ def _bar(what: str) -> Iterator[Callable[[float], None]]:
         yield progress
 
 
+@contextlib.contextmanager
+def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress on stderr, a bar or, where nobody watches, a line for every tenth; the callable takes how many of how many."""
+    from tqdm import tqdm
+
+    watched = sys.stderr.isatty()
+    with tqdm(
+        total=0, desc=what, unit="take", file=sys.stderr, mininterval=1.0, disable=not watched, leave=False
+    ) as bar:
+        said = 0
+
+        def done(ready: int, of: int) -> None:
+            nonlocal said
+            bar.total = of
+            bar.update(ready - bar.n)
+            tenth = 10 * ready // max(of, 1)
+            if tenth > said and not watched:
+                said = tenth
+                print(f"mien: {what} {ready} of {of}", file=sys.stderr, flush=True)
+
+        yield done
+
+
 # --- the parser ------------------------------------------------------------------------------------------------------
 
 
@@ -478,7 +591,12 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--portrait", metavar="IMG", help="whose face; default: scikit-image's public-domain test portrait"
     )
-    simulate.add_argument("--attack", metavar="NAME", help="photo, wrong_digits, no_turns, replay, swap or silent")
+    simulate.add_argument("--person", metavar="NAME", help="one of the simulated people, face and voice: p00, p01, ...")
+    simulate.add_argument(
+        "--attack",
+        metavar="NAME",
+        help="photo, flat_print, screen_replay, voice_over, ...; an unknown name lists them all",
+    )
     simulate.add_argument("--seed", type=int, default=1, help="same seed, same recording (default 1)")
 
     compare = _add(verbs, "compare", _compare, "are these faces the same person?", "mien compare one.jpg two.jpg")
@@ -502,11 +620,34 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "evaluate",
         _evaluate,
-        "error rates on recordings of real people",
-        "mien evaluate recordings --json rates.json",
+        "error rates on recordings: whole takes with attacks on them, and parts of real people's",
+        "mien evaluate recordings --json rates.json --plots rates --report rates.md",
     )
     evaluate.add_argument("folder", help="recordings, laid out as the docstring of lab/evaluate.py says")
-    evaluate.add_argument("--json", metavar="OUT", help="write the figures here")
+    evaluate.add_argument(
+        "--json", metavar="OUT", help="write the figures here; what was found of whole takes is kept beside it"
+    )
+    evaluate.add_argument("--plots", metavar="FOLDER", help="draw the figures of whole takes (PNG)")
+    evaluate.add_argument("--report", metavar="FILE.md", help="write all of it as a page")
+    evaluate.add_argument("--policy", choices=("strict", "simulated"), default="strict")
+    _jobs(evaluate)
+
+    corpus = _add(
+        verbs,
+        "corpus",
+        _corpus,
+        "recordings of simulated people and of attacks on them, to evaluate",
+        "mien corpus out/corpus --genuine 150 --attempts 150",
+    )
+    corpus.add_argument("folder", help="what is there already is kept; laid out as the docstring of lab/corpus.py says")
+    corpus.add_argument("--genuine", type=int, default=10, metavar="N", help="takes of people doing as asked (10)")
+    corpus.add_argument("--attempts", type=int, default=10, metavar="N", help="attempts of each species (10)")
+    corpus.add_argument("--species", metavar="A,B", help="default: every attack there is")
+    corpus.add_argument("--people", metavar="P,Q", help="default: everybody")
+    corpus.add_argument("--path", default="standard", metavar="A,B", help="standard, small_turns, no_speech (standard)")
+    corpus.add_argument("--live", action="store_true", help="as in a live session, with the times of its cues")
+    corpus.add_argument("--seed", type=int, default=1, help="same seed, same corpus (default 1)")
+    _jobs(corpus)
 
     _weights_verbs(verbs)
     _add(verbs, "serve", _serve, "the service with its worker", "mien serve")
@@ -553,11 +694,18 @@ def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _asked(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--digits", required=True, help="the digits asked for, such as 480215")
+    parser.add_argument("--digits", help="the digits asked for, such as 480215")
+    parser.add_argument("--turns", help="the turns asked for, such as left,right,left (the person's own sides)")
     parser.add_argument(
-        "--turns", required=True, help="the turns asked for, such as left,right,left (the person's own sides)"
+        "--steps", metavar="S,T", help="in place of both, in order: 480,left,215,right or nod2,left,nod1"
     )
+    parser.add_argument("--path", choices=("standard", "small_turns", "no_speech"), default="standard")
+    parser.add_argument("--extra-time", action="store_true", help="the person asked for twice the time")
     parser.add_argument("--language", choices=("en", "zh", "ko"), default="en")
+
+
+def _jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
 
 
 def _group(

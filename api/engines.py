@@ -2,24 +2,31 @@
 
 Every file is checked against its card before a model is made of it, every model is made once a process and warmed up, and
 :class:`Bounded` lets so many jobs use them at once. A request never builds a model; nothing here downloads.
+
+Two kinds are made when first needed instead, their files checked at the start like the others: recognisers in the process
+that judges (a language's model takes up to 0.5 GB, and few services hear all languages all the time; :class:`Shelf`), and what
+clips are made with in a worker (0.5 GB that a worker without orders need not hold).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from api.settings import Settings
+from liveness.capture import Audio
 from liveness.digits import Language
 from liveness.errors import WeightsError
-from liveness.evidence import FaceEmbedder, FaceFinder, SpeechRecogniser, SpoofScorer
+from liveness.evidence import FaceEmbedder, FaceFinder, Listener, SpeechRecogniser, SpoofScorer, Transcript
 from liveness.examine import Engines
+from liveness.guide import FaceStreams
 from liveness.segments import VoiceDetector
 from liveness.weights import ModelCard, Role, card, licences, open_weights, read_cards
 
@@ -46,12 +53,18 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceEngines:
-    """What the API process needs: every face of handed-in media, and which languages can be heard by the worker."""
+    """What the API process needs: every face of handed-in media, and which languages can be heard by the worker.
+
+    streams, listen : what guides a person through a live session; without the first there are none, without the second bursts
+    of sound are counted.
+    """
 
     finder: FaceFinder
     embedder: FaceEmbedder
     languages: frozenset[Language]
     bound: Bounded
+    streams: FaceStreams | None = None
+    listen: Callable[[Language], Listener] | None = None
 
 
 def all_cards(settings: Settings) -> tuple[ModelCard, ...]:
@@ -59,11 +72,46 @@ def all_cards(settings: Settings) -> tuple[ModelCard, ...]:
     return read_cards("liveness", "likeness", own=settings.model_cards)
 
 
-def open_face_engines(settings: Settings) -> FaceEngines:
-    """Raises: WeightsError, EngineError."""
-    finder, embedder = open_faces(settings)
+def open_face_engines(settings: Settings, *, when_needed: bool = False) -> FaceEngines:
+    """``when_needed``: files are checked now and models made at the first use, for a worker that may never make a clip.
+
+    Raises: WeightsError, EngineError.
+    """
+    if when_needed:
+        for name in ("face_detector", "face_landmarker", "face_embedder"):
+            _only_file(settings, name)
+        faces = cache(lambda: open_faces(settings))
+        finder = cast("FaceFinder", WhenNeeded(lambda: faces()[0]))
+        embedder = cast("FaceEmbedder", WhenNeeded(lambda: faces()[1]))
+    else:
+        finder, embedder = open_faces(settings)
     languages = frozenset(language for language in Language if _recogniser_card(settings, language) is not None)
-    return FaceEngines(finder=finder, embedder=embedder, languages=languages, bound=Bounded(2))
+    return FaceEngines(
+        finder=finder, embedder=embedder, languages=languages, bound=Bounded(2), streams=open_streams(settings)
+    )
+
+
+def open_streams(settings: Settings) -> FaceStreams:
+    """Landmarks of recordings that are still being made. Raises: WeightsError."""
+    from liveness.faces_mediapipe import MediapipeStreams
+
+    file, _ = _only_file(settings, "face_landmarker")
+    return MediapipeStreams(file)
+
+
+class WhenNeeded:
+    """Stands in the place of a model until it is first used; from then on everything goes to the model, made once."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: object | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return getattr(self._made, name)
 
 
 def open_faces(settings: Settings) -> tuple[FaceFinder, FaceEmbedder]:
@@ -98,18 +146,97 @@ def open_liveness(settings: Settings, *, languages: Sequence[Language] = tuple(L
 
     Raises: WeightsError, EngineError.
     """
+    return open_examining(settings, languages=languages)[0]
+
+
+def open_examining(
+    settings: Settings, *, languages: Sequence[Language] = tuple(Language)
+) -> tuple[Engines, FaceFinder]:
+    """As :func:`open_liveness`, and a finder for portraits that shares its models.
+
+    Raises: WeightsError, EngineError.
+    """
+    from liveness.detect_onnx import RfbDetector
     from liveness.faces_mediapipe import MediapipeFaces
+    from liveness.find import EveryFace
 
     landmarks_file, _ = _only_file(settings, "face_landmarker")
-    recognisers = {}
-    for language in languages:
-        if _recogniser_card(settings, language) is not None:
-            recognisers[language] = open_recogniser(settings, language=language)
-    return Engines(
-        tracker=MediapipeFaces(landmarks_file),
+    detector_file, detector_card = _only_file(settings, "face_detector")
+    faces = MediapipeFaces(landmarks_file)
+    shelf = Shelf(SPEECH_ROOM)
+    heard = {language: _recogniser_cards(settings, language) for language in languages}
+    engines = Engines(
+        tracker=faces,
+        landmarks=faces,
         embedder=open_embedder(settings),
         spoof=open_spoof(settings),
-        recognisers=recognisers,
+        recognisers={
+            language: tuple(_on_demand(settings, language, its_card, shelf) for its_card in cards)
+            for language, cards in heard.items()
+            if cards
+        },
+    )
+    return engines, EveryFace(RfbDetector(detector_file, detector_card.sha256), faces)
+
+
+SPEECH_ROOM = 300_000_000
+"""Bytes of model files that recognisers may have loaded at once: any one language, not English beside Korean. In memory a
+model takes one to two times its files."""
+
+
+class Shelf:
+    """Models loaded when first needed. Before one more passes ``room`` bytes of model files, those that were used the longest
+    ago are let go; the one needed is always loaded."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._lock = threading.Lock()
+        self._loaded: dict[str, tuple[int, SpeechRecogniser]] = {}  # the one used last is last
+
+    def take(self, name: str, size: int, load: Callable[[], SpeechRecogniser]) -> SpeechRecogniser:
+        """The model of that name. Who holds on to it keeps it in memory."""
+        with self._lock:
+            found = self._loaded.pop(name, None)
+            if found is None:
+                while self._loaded and size + sum(each for each, _ in self._loaded.values()) > self._room:
+                    self._loaded.pop(next(iter(self._loaded)))
+                found = size, load()
+            self._loaded[name] = found
+            return found[1]
+
+    def loaded(self) -> tuple[str, ...]:
+        """Names, the one used last last."""
+        with self._lock:
+            return tuple(self._loaded)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class OnDemand:
+    """``SpeechRecogniser`` that is loaded when something is to be heard."""
+
+    engine: str
+    model_version: str
+    languages: tuple[Language, ...]
+    size: int
+    load: Callable[[], SpeechRecogniser] = field(repr=False)
+    shelf: Shelf = field(repr=False)
+
+    def transcribe(self, audio: Audio, *, language: Language, expecting: int | None) -> Transcript:
+        """Raises: WeightsError, EngineError."""
+        recogniser = self.shelf.take(self.model_version, self.size, self.load)
+        return recogniser.transcribe(audio, language=language, expecting=expecting)
+
+
+def _on_demand(settings: Settings, language: Language, its_card: ModelCard, shelf: Shelf) -> OnDemand:
+    _folder(settings, its_card)  # what is missing or altered is said now
+    engine = its_card.id.partition("_")[0]
+    return OnDemand(
+        engine=engine,
+        model_version=its_card.model_version,
+        languages=(language,),
+        size=its_card.bytes,
+        load=partial(open_recogniser, settings, language=language, engine=engine),
+        shelf=shelf,
     )
 
 
@@ -143,14 +270,19 @@ def open_recogniser(settings: Settings, *, language: Language, engine: str | Non
         case "whisper":
             from liveness.speech_whisper import WhisperDigits
 
-            return WhisperDigits(folder, voice=open_voice_detector(), model_version=its_card.model_version)
+            # one thread: a second one spins while it waits, on the core that follows the face meanwhile
+            return WhisperDigits(
+                folder, voice=open_voice_detector(), model_version=its_card.model_version, cpu_threads=1
+            )
         case other:
             raise WeightsError(f"no recogniser takes the weights {other}", code="weights_unknown")
 
 
-def open_generators(settings: Settings, faces: FaceEngines) -> dict[str, Generator]:
-    """Every local generator. Raises: WeightsError, EngineError, LikenessError."""
-    return {name: open_generator(settings, name, faces) for name in GENERATORS}
+def generators_when_needed(settings: Settings, faces: FaceEngines) -> dict[str, Generator]:
+    """Every local generator, its files checked now and its models made for its first clip. Raises: WeightsError."""
+    for its_card in _voice_cards(settings) or ():
+        _folder(settings, its_card)
+    return {name: cast("Generator", WhenNeeded(partial(open_generator, settings, name, faces))) for name in GENERATORS}
 
 
 def open_generator(settings: Settings, name: str, faces: FaceEngines) -> Generator:
@@ -176,24 +308,37 @@ def open_voice(settings: Settings) -> SpeechSynthesiser | None:
 
     Raises: WeightsError, LikenessError.
     """
-    installed = {each.id: each for each in all_cards(settings) if (settings.weights / each.id).is_dir()}
-    if not {"voice_en", "words_en"} <= set(installed):
+    cards = _voice_cards(settings)
+    if cards is None:
         return None
     from likeness.voice_vits import VitsVoice
 
-    voice, words = installed["voice_en"], installed["words_en"]
+    voice, words = cards
     return VitsVoice(_folder(settings, voice), _folder(settings, words), voice_version=voice.model_version)
 
 
+def _voice_cards(settings: Settings) -> tuple[ModelCard, ModelCard] | None:
+    """The installed voice and its dictionary."""
+    installed = {each.id: each for each in all_cards(settings) if (settings.weights / each.id).is_dir()}
+    if not {"voice_en", "words_en"} <= set(installed):
+        return None
+    return installed["voice_en"], installed["words_en"]
+
+
 def _recogniser_card(settings: Settings, language: Language, engine: str | None = None) -> ModelCard | None:
-    """The installed speech card of that language, Vosk before Whisper."""
-    for prefix in (VOSK, WHISPER):
-        for each in all_cards(settings):
-            speaks = each.role is Role.SPEECH and each.language == language
-            wanted = each.id.startswith(prefix) and engine in (None, prefix)
-            if speaks and wanted and (settings.weights / each.id).is_dir():
-                return each
-    return None
+    """The installed speech card of that language, Vosk before Whisper; or that of the engine named."""
+    cards = _recogniser_cards(settings, language)
+    return next((each for each in cards if engine in (None, each.id.partition("_")[0])), None)
+
+
+def _recogniser_cards(settings: Settings, language: Language) -> tuple[ModelCard, ...]:
+    """The installed speech cards of that language, one of each engine, Vosk before Whisper."""
+    found: dict[str, ModelCard] = {}
+    for each in all_cards(settings):
+        speaks = each.role is Role.SPEECH and each.language == language
+        if speaks and (settings.weights / each.id).is_dir():
+            found.setdefault(each.id.partition("_")[0], each)
+    return tuple(found[engine] for engine in (VOSK, WHISPER) if engine in found)
 
 
 def licence_line(settings: Settings) -> str:

@@ -79,6 +79,12 @@ PROBLEMS: dict[str, Kind] = {
     "clip_failed": Kind(410, "The clip could not be made"),
     "clip_cancelled": Kind(410, "The clip was cancelled"),
     # the service
+    "live_busy": Kind(503, "As many live sessions as this server carries are running; record and upload instead"),
+    "live_unavailable": Kind(503, "This server guides no live sessions; record and upload instead"),
+    "live_in_progress": Kind(409, "This session is live on another connection"),
+    "start_timeout": Kind(408, "Nothing was started in time"),
+    "judging_timeout": Kind(408, "The verdict takes longer than usual; ask for the session's state"),
+    "live_failed": Kind(422, "The live session failed"),
     "engine_failed": Kind(503, "A model failed; nothing was judged"),
     "not_ready": Kind(503, "The service is not ready"),
     "internal_error": Kind(500, "Something failed on our side"),

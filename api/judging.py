@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -21,12 +22,14 @@ from api.tables import ChallengeRow, SessionRow, VerdictRow
 from consent.record import LIVE_FOR
 from likeness.double import PORTRAIT, Double, Still, enrol
 from liveness import session as life
+from liveness.attestation import Attestation, attestation_json, attestation_of
 from liveness.capture import RgbImage
 from liveness.challenge import Challenge
-from liveness.decode import decode, still
+from liveness.decode import packet_positions
 from liveness.errors import MediaError
-from liveness.evidence import FaceEmbedder, FaceFinder
-from liveness.examine import Engines, Examination, examine, portrait_moments, verdict_json
+from liveness.evidence import FaceEmbedder, FaceFinder, Fingerprint, LiveTiming
+from liveness.examine import Engines, Examination, examine_recording, verdict_json
+from liveness.live import LiveLog, timing_of
 from liveness.policy import Limit, LivenessPolicy
 from liveness.reasons import Reason
 from liveness.template import FaceTemplate
@@ -56,13 +59,22 @@ class Judged:
     media_code: str | None = None
     templates: tuple[FaceTemplate, ...] = field(default=(), repr=False)
     portrait: RgbImage | None = field(default=None, repr=False)
+    fingerprint: Fingerprint | None = field(default=None, repr=False)
 
 
 class Examiner(Protocol):
     """Looks at one recording. Tests put another in the place of the models."""
 
     def examine(
-        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+        self,
+        data: bytes,
+        challenge: Challenge,
+        *,
+        policy: LivenessPolicy,
+        mirrored: bool,
+        now: datetime,
+        attestation: Attestation | None = None,
+        live: LiveLog | None = None,
     ) -> Judged:
         """Raises: MediaError for what is no recording; EngineError when a model failed and nothing was judged."""
         ...
@@ -84,20 +96,41 @@ class ModelExaminer:
     finder: FaceFinder
 
     def examine(
-        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+        self,
+        data: bytes,
+        challenge: Challenge,
+        *,
+        policy: LivenessPolicy,
+        mirrored: bool,
+        now: datetime,
+        attestation: Attestation | None = None,
+        live: LiveLog | None = None,
+        earlier: Sequence[Fingerprint] = (),
     ) -> Judged:
-        capture = decode(data, policy=policy)
-        found = examine(capture, challenge, policy=policy, engines=self.engines, mirrored=mirrored, now=now)
+        found = examine_recording(
+            data,
+            challenge,
+            policy=policy,
+            engines=self.engines,
+            mirrored=mirrored,
+            now=now,
+            earlier=earlier,
+            attestation=attestation,
+            timing=None if live is None else live_timing(data, live, challenge.limits(policy)),
+        )
         templates = tuple(each.template for each in found.evidence.templates)
-        portrait = self._portrait(data, found, challenge.challenge_id, policy) if found.live else None
-        return Judged(verdict=found.verdict, timing_ms=found.timing_ms, templates=templates, portrait=portrait)
+        portrait = self._portrait(found, challenge.challenge_id, policy) if found.live else None
+        return Judged(
+            verdict=found.verdict,
+            timing_ms=found.timing_ms,
+            templates=templates,
+            portrait=portrait,
+            fingerprint=found.evidence.fingerprint,
+        )
 
-    def _portrait(self, data: bytes, found: Examination, pending: str, policy: LivenessPolicy) -> RgbImage | None:
+    def _portrait(self, found: Examination, pending: str, policy: LivenessPolicy) -> RgbImage | None:
         """The best picture of the person in full size, in which nobody else is; a soft or turned one if there is no other."""
-        stills = [
-            still_of(still(data, at, policy=policy), self.finder, self.engines.embedder)
-            for at in portrait_moments(found)
-        ]
+        stills = [still_of(image, self.finder, self.engines.embedder) for image in found.portraits]
         wanted = [each.template for each in found.evidence.templates]
         for limits in (PORTRAIT, ANY_PORTRAIT):
             best = enrol(
@@ -111,6 +144,11 @@ class ModelExaminer:
             if isinstance(best, Double):
                 return best.portrait
         return None
+
+
+def live_timing(data: bytes, live: LiveLog, policy: LivenessPolicy) -> LiveTiming | None:
+    """What our own clock says about the recording of a live session. Raises: MediaError."""
+    return timing_of(live.arrivals, packet_positions(data, policy=policy), live.cues)
 
 
 def still_of(image: RgbImage, finder: FaceFinder, embedder: FaceEmbedder) -> Still:
@@ -139,6 +177,8 @@ def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, trie
             return False
         challenge, policy, mirrored = challenge_of(row), policy_of(session.policy), bool(row.mirrored)
         reused, sha256 = row.reused, row.capture_sha256 or ""
+        attestation = None if row.attestation is None else attestation_of(row.attestation)
+        live = None if row.live_log is None else LiveLog.from_json(row.live_log)
         try:
             data = b"" if reused else service.vault.get(store, row.capture_id)
         except Erased:
@@ -149,9 +189,18 @@ def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, trie
         judged = _refused(challenge, policy, sha256, Reason.CAPTURE_REUSED, service)
     else:
         judged = _judged(
-            service, judges, data, sha256, challenge, policy, mirrored=mirrored, last_try=tried == MOST_TRIES - 1
+            service,
+            judges,
+            data,
+            sha256,
+            challenge,
+            policy,
+            mirrored=mirrored,
+            attestation=attestation,
+            live=live,
+            last_try=tried == MOST_TRIES - 1,
         )
-    return _write(service, session.session_id, challenge_id, judged)
+    return _write(service, session.session_id, challenge_id, judged, attestation)
 
 
 def _judged(
@@ -163,12 +212,16 @@ def _judged(
     policy: LivenessPolicy,
     *,
     mirrored: bool,
+    attestation: Attestation | None,
+    live: LiveLog | None,
     last_try: bool,
 ) -> Judged:
     now = service.now()
     with judges.bound.place():
         try:
-            judged = judges.examiner.examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
+            judged = judges.examiner.examine(
+                data, challenge, policy=policy, mirrored=mirrored, now=now, attestation=attestation, live=live
+            )
         except MediaError as error:
             return _refused(challenge, policy, sha256, Reason.RECORDING_UNREADABLE, service, media_code=str(error.code))
         except Exception:  # whatever a model raises: another try, and in the end nobody is found live
@@ -204,11 +257,16 @@ def _refused(
     return Judged(verdict=verdict, timing_ms={}, media_code=media_code)
 
 
-def _write(service: Service, session_id: str, challenge_id: str, judged: Judged) -> bool:
+def _write(
+    service: Service, session_id: str, challenge_id: str, judged: Judged, attestation: Attestation | None
+) -> bool:
     now = service.now()
     verdict = judged.verdict
     live = isinstance(verdict, Live)
-    detail = verdict_json(verdict, judged.timing_ms) | {"media_code": judged.media_code}
+    detail = verdict_json(verdict, judged.timing_ms) | {
+        "media_code": judged.media_code,
+        "attestation": None if attestation is None else attestation_json(attestation),
+    }
     with service.database.transaction() as store:
         session = store.get(SessionRow, session_id, lock=True)
         if session is None or session.state != life.SessionState.JUDGING or session.challenge_id != challenge_id:

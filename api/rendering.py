@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.clip_events import CHANNEL
-from api.engines import Bounded, FaceEngines, open_generators
+from api.engines import Bounded, FaceEngines, generators_when_needed
 from api.gate import ask, reasons_to_json, redeem
 from api.judging import still_of
 from api.media import Erased, Sealed, Unsealable, templates_from_bytes
@@ -65,8 +65,8 @@ class Renderers:
 
 
 def open_renderers(settings: Settings, faces: FaceEngines) -> Renderers:
-    """Raises: WeightsError, EngineError, LikenessError."""
-    return Renderers(generators=open_generators(settings, faces), faces=faces, bound=Bounded(1))
+    """Raises: WeightsError."""
+    return Renderers(generators=generators_when_needed(settings, faces), faces=faces, bound=Bounded(1))
 
 
 def render_clip(service: Service, renderers: Renderers, clip_id: str, *, tried: int = 0) -> bool:

@@ -36,6 +36,7 @@ from api.tables import ChallengeRow, SessionRow, VerdictRow
 from liveness import session as life
 from liveness.challenge import Challenge, Nod, Reveal, SayDigits, Step, Turn, issue
 from liveness.digits import Language
+from liveness.live import LiveLog
 from liveness.lockout import counted_since, locked_until
 from liveness.policy import POLICIES, LivenessPolicy, Path
 from liveness.reasons import ADVICE, Reason
@@ -224,30 +225,41 @@ async def capture(
     """Hand in the recording of the challenge. ``mirrored``: its pictures are mirrored, as some front cameras give them."""
     data = await read_with_digest(request, CAPTURE_MAX_BYTES)
     vouching = request.headers.getlist(attestation.HEADER)
-    return await run_in_threadpool(_take, service, session_id, person, data, mirrored, vouching)
+    return await run_in_threadpool(take, service, session_id, person, data, mirrored, vouching)
 
 
-def _take(
-    service: Service, session_id: str, person: Person, data: bytes, mirrored: bool, vouching: list[str]
+def take(
+    service: Service,
+    session_id: str,
+    person: Person,
+    data: bytes,
+    mirrored: bool,
+    vouching: list[str],
+    *,
+    live: tuple[str, LiveLog] | None = None,
 ) -> CaptureTaken:
-    """Spend the challenge on these bytes."""
+    """Spend the challenge on these bytes. ``live``: the challenge they were recorded for in a live session, and its log.
+
+    Raises: Problem when there is no such challenge to spend.
+    """
     now, sha256 = service.now(), hashlib.sha256(data).hexdigest()
     with service.database.transaction() as store:
         row = _own_session(store, session_id, person, now=now)
         given = None if row.challenge_id is None else store.get(ChallengeRow, row.challenge_id, lock=True)
-        if given is None:
+        if given is None or (live is not None and given.challenge_id != live[0]):
             raise Problem("challenge_missing")
         if given.spent_at is not None:
             raise Problem("challenge_spent")
         if now >= given.expires_at:
             raise Problem("challenge_expired")
-        if given.reveal != Reveal.AT_ONCE:
+        if (given.reveal != Reveal.AT_ONCE) != (live is not None):
             raise Problem("challenge_missing", "it belongs to a live session")
         most = int(challenge_of(given).limits(policy_of(row.policy)).max_bytes.value)
         if len(data) > most:
             raise Problem("body_too_large", f"at most {most} bytes")
         row.state = _advance(row.state, life.SessionEvent.CAPTURE)
         given.spent_at, given.capture_sha256, given.mirrored = now, sha256, mirrored
+        given.live_log = None if live is None else live[1].to_json()
         attestation.hear(store, service.attestation, row, given, vouching, now=now)
         given.reused = not store.see_capture(sha256, given.challenge_id, now=now)
         if not given.reused:

@@ -25,6 +25,7 @@ from api.auth import Role, create_key
 from api.clip_events import ClipEvents
 from api.database import Database, open_database, upgrade
 from api.engines import licence_line, open_face_engines
+from api.routes_live import MESSAGE_MAX_BYTES
 from api.service import Service, log_to_stderr, wall_clock
 from api.settings import Settings
 
@@ -76,6 +77,9 @@ def _listen(address: socket.socket, service: Service, ending: threading.Event) -
         server_header=False,
         timeout_graceful_shutdown=5,
         timeout_keep_alive=15,
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_MAX_BYTES + 1024,  # a message and its frame
+        ws_per_message_deflate=False,  # media is compressed already
     )
     server = _Server(config)
 

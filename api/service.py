@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from api.keys import ServiceKeys
 from api.media import Vault
 from api.queue import Queue
 from api.settings import Settings
+from liveness.attestation import AttestationVerifier, Provider
 
 
 def wall_clock() -> datetime:
@@ -41,6 +42,7 @@ class Service:
     vault: Vault
     queue: Queue
     faces: FaceEngines
+    attestation: Mapping[Provider, AttestationVerifier] = field(default_factory=dict)
     now: Callable[[], datetime] = wall_clock
 
 

@@ -49,6 +49,10 @@ SETTINGS = (
     Setting("MIEN_CONTROLLER_CONTACT", "not given", "how a person reaches it"),
     Setting("MIEN_JURISDICTION", "ZZ", "whose law applies (ISO 3166)"),
     Setting("MIEN_STORAGE_LOCATION", "ZZ", "where the data lies (ISO 3166)"),
+    Setting("MIEN_LIVE_SESSIONS", "", "live sessions at once in this process; unset: two a core"),
+    Setting(
+        "MIEN_ATTESTATION", "", "file (TOML) of the apps whose devices may vouch for recordings; unset: nobody does"
+    ),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
 )
 
@@ -73,6 +77,8 @@ class Settings:
     controller_contact: str = "not given"
     jurisdiction: str = "ZZ"
     storage_location: str = "ZZ"
+    attestation: Path | None = None
+    live_sessions: int | None = None
     accept_noncommercial: bool = False
 
 
@@ -108,6 +114,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         controller_contact=values["MIEN_CONTROLLER_CONTACT"],
         jurisdiction=values["MIEN_JURISDICTION"],
         storage_location=values["MIEN_STORAGE_LOCATION"],
+        attestation=Path(values["MIEN_ATTESTATION"]) if values["MIEN_ATTESTATION"] else None,
+        live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
     )
@@ -133,3 +141,12 @@ def _database_url(value: str) -> str | None:
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise SettingsInvalid("MIEN_DATABASE_URL must start with postgresql://")
     return f"postgresql+psycopg://{rest}"
+
+
+def _count(name: str, value: str) -> int | None:
+    """A number of 0 to 999, or ``None`` for nothing."""
+    if not value:
+        return None
+    if not value.isdecimal() or len(value) > 3:
+        raise SettingsInvalid(f"{name} must be a number from 0 to 999")
+    return int(value)

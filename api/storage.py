@@ -41,9 +41,10 @@ from api.tables import (
     VerdictRow,
 )
 from consent.ledger import LedgerEntry
+from liveness.attestation import attestation_of, vouched
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Step, Turn
 from liveness.digits import Language
-from liveness.policy import POLICIES, Assurance, LivenessPolicy, Path
+from liveness.policy import POLICIES, LivenessPolicy, Path
 from liveness.reasons import Reason
 from liveness.verdict import CheckResult, Live, Outcome, judge
 
@@ -477,7 +478,7 @@ def live_of(verdict: VerdictRow, challenge: Challenge) -> Live:
         policy=policy_of(detail["policy"]),
         models=dict(detail["models"]),
         now=verdict.judged_at,
-        attested=verdict.assurance == Assurance.ATTESTED,
+        attested=detail.get("attestation") is not None and vouched(attestation_of(detail["attestation"])),
     )
     if not isinstance(again, Live) or not verdict.live or again.assurance != verdict.assurance:
         raise ValueError("the stored verdict does not hold")

@@ -166,6 +166,7 @@ class ChallengeRow(Base):
     reveal: Mapped[str] = mapped_column(server_default="at_once")
     client_signs: Mapped[dict[str, Any] | None]
     attestation: Mapped[dict[str, Any] | None]
+    live_log: Mapped[dict[str, Any] | None]  # of a live session: cues sent and chunks arrived, on our own clock
 
 
 class SeenCaptureRow(Base):

@@ -3,6 +3,9 @@
 A worker says every two seconds that it is there. Jobs of one that went silent are put back, at start and every few seconds;
 what such a job had written decides whether anything is left to do (see :mod:`api.judging` and :mod:`api.rendering`). On
 SIGINT or SIGTERM no new job is taken, running ones get a moment, and what is still running then is left to the next worker.
+
+Recordings are examined in a process of their own (see :mod:`api.judge_process`); here no byte that somebody handed in is
+decoded for judging.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from procrastinate import JobContext, RetryStrategy
 
 from api.app import open_service
 from api.database import Database, open_database, upgrade
-from api.engines import Bounded, open_face_engines, open_liveness
-from api.judging import Judges, ModelExaminer, judge_challenge
+from api.engines import Bounded, open_face_engines
+from api.judge_process import JudgeProcess
+from api.judging import Examiner, Judges, judge_challenge
 from api.queue import MOST_TRIES, Task, worker_app
 from api.rendering import Renderers, open_renderers, render_clip
 from api.service import Service, log_to_stderr
@@ -45,12 +49,13 @@ class Workshop:
     renderers: Renderers
 
 
-def open_workshop(service: Service) -> Workshop:
-    """Load and warm up every model. Raises: WeightsError, EngineError."""
-    settings = service.settings
-    examiner = ModelExaminer(engines=open_liveness(settings), finder=service.faces.finder)
-    judges = Judges(examiner=examiner, bound=Bounded(1))
-    return Workshop(service=service, judges=judges, renderers=open_renderers(settings, service.faces))
+def open_workshop(service: Service, examiner: Examiner) -> Workshop:
+    """Raises: WeightsError."""
+    return Workshop(
+        service=service,
+        judges=Judges(examiner=examiner, bound=Bounded(1)),
+        renderers=open_renderers(service.settings, service.faces),
+    )
 
 
 def run(settings: Settings, *, migrate: bool = True) -> int:
@@ -60,12 +65,14 @@ def run(settings: Settings, *, migrate: bool = True) -> int:
     """
     log_to_stderr()
     with ExitStack() as opened:
+        judge = opened.enter_context(JudgeProcess(settings))  # its models load meanwhile
         database = opened.enter_context(open_database(settings))
         if migrate:
             upgrade(database.url)
-        faces = open_face_engines(settings)
+        faces = open_face_engines(settings, when_needed=True)
         service = opened.enter_context(open_service(settings, faces=faces, database=database))
-        work(database, open_workshop(service), say_ready=lambda: log.info("ready"), close=opened.close)
+        judge.wait_until_ready()
+        work(database, open_workshop(service, judge), say_ready=lambda: log.info("ready"), close=opened.close)
     return 0
 
 

@@ -6,7 +6,7 @@ its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11).
 (``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
 
 Rotation: several keys verify, one signs. A key's id is its RFC 7638 thumbprint, so that an id cannot be given to
-another key. Only this file knows joserfc.
+another key. In this package only this file knows joserfc.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from enum import StrEnum
 import numpy as np
 
 from liveness.capture import RgbImage
-from liveness.lips import mouth_opening
 from liveness.errors import ContractMismatch
 from liveness.evidence import Face
+from liveness.lips import mouth_opening
 from liveness.policy import Limit
 from liveness.template import FaceTemplate, similarity
 

@@ -19,7 +19,7 @@ from liveness.evidence import Evidence, Face, FaceTrack
 from liveness.lips import resting_share, word_motion
 from liveness.micromotion import blinked, micromotion
 from liveness.nods import NodGroup, performed_nods, pitch_over_time
-from liveness.policy import LivenessPolicy
+from liveness.policy import Limit, LivenessPolicy
 from liveness.reasons import Reason
 from liveness.template import similarity
 from liveness.transcripts import Agreement, agree, first_missing
@@ -171,27 +171,26 @@ def focus(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -
 
 def no_cuts(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
     """One take: no picture jumps from its neighbour as only a cut does."""
-    limit = policy.worst_cut
-    if evidence.picture is None or evidence.picture.worst_cut is None:
-        return CheckResult.unjudged(name, unit=limit.unit)
-    value = round(evidence.picture.worst_cut, 3)
-    if value > limit.value:
-        return CheckResult.failed(name, Reason.CUT_IN_RECORDING, value, limit.value, limit.unit)
-    return CheckResult.passed(name, value, limit.value, limit.unit)
+    jump = None if evidence.picture is None else evidence.picture.worst_cut
+    return _at_most(name, jump, policy.worst_cut, Reason.CUT_IN_RECORDING, Reason.NOT_MEASURED)
 
 
 def not_frozen(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """The picture neither stands still nor repeats itself."""
-    limit, share = policy.frozen, policy.repeated_frames
-    seen = evidence.picture
-    if seen is None or seen.longest_frozen_ms is None or seen.repeated is None or seen.loop_ms is None:
+    """The picture does not stand still, nor show a stretch again."""
+    limit, seen = policy.frozen, evidence.picture
+    if seen is None or seen.longest_frozen_ms is None or seen.loop_ms is None:
         return CheckResult.unjudged(name, unit=limit.unit)
     longest = max(seen.longest_frozen_ms, seen.loop_ms)
     if longest > limit.value:
         return CheckResult.failed(name, Reason.PICTURE_FROZEN, longest, limit.value, limit.unit)
-    if seen.repeated > share.value:
-        return CheckResult.failed(name, Reason.PICTURE_FROZEN, round(seen.repeated, 3), share.value, share.unit)
     return CheckResult.passed(name, longest, limit.value, limit.unit)
+
+
+def not_repeated(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """Most pictures differ from the one before."""
+    limit = policy.repeated_frames
+    share = None if evidence.picture is None else evidence.picture.repeated
+    return _at_most(name, share, limit, Reason.PICTURE_FROZEN, Reason.NOT_MEASURED)
 
 
 def camera_noise(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -208,17 +207,29 @@ def camera_noise(name: str, evidence: Evidence, _: Challenge, policy: LivenessPo
 
 
 def one_room(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """The words were said in one room, in one go: the floor between them does not jump, and is not nothing."""
-    limit, silent = policy.floor_jump, policy.digital_silence
+    """The words were said in one room, in one go: the floor between them does not change its colour."""
     if evidence.sound is None:
-        return CheckResult.unjudged(name, Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND)
-    if evidence.sound.digital_silence > silent.value:
-        share = round(evidence.sound.digital_silence, 3)
-        return CheckResult.failed(name, Reason.SOUND_JOINED, share, silent.value, silent.unit)
-    jump = 0.0 if evidence.sound.floor_jump_db is None else round(evidence.sound.floor_jump_db, 2)
-    if jump > limit.value:
-        return CheckResult.failed(name, Reason.SOUND_JOINED, jump, limit.value, limit.unit)
-    return CheckResult.passed(name, jump, limit.value, limit.unit)
+        code = Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND
+        return CheckResult.unjudged(name, code, unit=policy.floor_jump.unit)
+    jump = evidence.sound.floor_jump_db or 0.0  # no floor to be heard has no jump: noise suppression leaves none
+    return _at_most(name, jump, policy.floor_jump, Reason.SOUND_JOINED, Reason.NOT_MEASURED)
+
+
+def room_heard(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """A microphone hears something at some time between the words too."""
+    share = None if evidence.sound is None else evidence.sound.digital_silence
+    missing = Reason.NOT_MEASURED if evidence.facts.audio_codec else Reason.NO_SOUND
+    return _at_most(name, share, policy.digital_silence, Reason.SOUND_JOINED, missing)
+
+
+def _at_most(name: str, value: float | None, limit: Limit, code: Reason, missing: Reason) -> CheckResult:
+    """What passes up to its limit; ``missing`` says why there is no value."""
+    if value is None:
+        return CheckResult.unjudged(name, missing, unit=limit.unit)
+    shown = round(value, 4)
+    if shown > limit.value:
+        return CheckResult.failed(name, code, shown, limit.value, limit.unit)
+    return CheckResult.passed(name, shown, limit.value, limit.unit)
 
 
 def real_time(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -517,21 +528,33 @@ def nods_as_asked(name: str, evidence: Evidence, challenge: Challenge, policy: L
 
 
 def depth(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """What turned is a head in the round: its picture changes as no flat sheet's does. Measured on pixels, turn by turn."""
-    limit = policy.parallax
-    if len(evidence.parallax) < len(challenge.turns) or not evidence.parallax:
+    """What turned is no flat sheet: its picture does not change as a plane's does. On pixels, the flattest turn decides."""
+    read = [(each.residual, each.turn) for each in evidence.parallax]
+    return _in_relief(name, read, evidence, challenge, policy, policy.parallax)
+
+
+def bend(name: str, evidence: Evidence, challenge: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """What turned is no sheet bent one way either."""
+    read = [(each.sheet, each.turn) for each in evidence.parallax]
+    return _in_relief(name, read, evidence, challenge, policy, policy.sheet)
+
+
+def _in_relief(
+    name: str,
+    read: list[tuple[float, int]],
+    evidence: Evidence,
+    challenge: Challenge,
+    policy: LivenessPolicy,
+    limit: Limit,
+) -> CheckResult:
+    if not read or len(read) < len(challenge.turns):
         made = turns_made(evidence, policy)
         missing = made is None or len(made) < len(challenge.turns)
         return CheckResult.unjudged(name, Reason.TURN_MISSING if missing else Reason.NOT_MEASURED, unit=limit.unit)
-    flattest = min(evidence.parallax, key=lambda each: each.residual)
-    least = round(flattest.residual, 4)
+    least, turn = min(read)
+    least = round(least, 4)
     if least < limit.value:
-        return CheckResult.failed(name, Reason.NO_DEPTH, least, limit.value, limit.unit, place=flattest.turn + 1)
-    bent, sheet = min(evidence.parallax, key=lambda each: each.sheet), policy.sheet
-    if bent.sheet < sheet.value:
-        return CheckResult.failed(
-            name, Reason.NO_DEPTH, round(bent.sheet, 4), sheet.value, sheet.unit, place=bent.turn + 1
-        )
+        return CheckResult.failed(name, Reason.NO_DEPTH, least, limit.value, limit.unit, place=turn + 1)
     return CheckResult.passed(name, least, limit.value, limit.unit)
 
 
@@ -691,17 +714,22 @@ def attack_score(name: str, evidence: Evidence, _: Challenge, policy: LivenessPo
     return CheckResult.passed(name, score, limit.value, limit.unit)
 
 
-def screen(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """No pattern of a screen's pixels, no frame that moves with the face, no bands of a refresh. Weak on sharp screens."""
-    limits = (policy.moire, policy.border, policy.flicker)
-    seen = evidence.picture
-    if seen is None or seen.moire is None or seen.border is None or seen.flicker is None:
-        return CheckResult.unjudged(name, _no_face(evidence), unit=limits[0].unit)
-    values = (seen.moire, seen.border, seen.flicker)
-    for value, limit in zip(values, limits, strict=True):
-        if value > limit.value:
-            return CheckResult.failed(name, Reason.SCREEN_SEEN, round(value, 4), limit.value, limit.unit)
-    return CheckResult.passed(name, round(values[0], 4), limits[0].value, limits[0].unit)
+def no_moire(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No pattern of a screen's pixels on the sensor's. Sharp screens out of focus have none: one weak vote."""
+    found = None if evidence.picture is None else evidence.picture.moire
+    return _at_most(name, found, policy.moire, Reason.SCREEN_SEEN, _no_face(evidence))
+
+
+def no_border(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No straight frame moves with the face: neither a print's edge nor a tablet's."""
+    found = None if evidence.picture is None else evidence.picture.border
+    return _at_most(name, found, policy.border, Reason.SCREEN_SEEN, _no_face(evidence))
+
+
+def no_flicker(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No bands of a screen's refresh roll over the picture, beyond those of mains light."""
+    found = None if evidence.picture is None else evidence.picture.flicker
+    return _at_most(name, found, policy.flicker, Reason.SCREEN_SEEN, _no_face(evidence))
 
 
 def _always(_: Challenge) -> bool:
@@ -733,10 +761,12 @@ CHECKS: tuple[Check, ...] = tuple(
         (new_capture, _always),
         (no_cuts, _always),
         (not_frozen, _always),
+        (not_repeated, _always),
         (camera_noise, _always),
         (real_time, _cued),
         (sound_level, _spoken),
         (one_room, _spoken),
+        (room_heard, _spoken),
         (one_face, _always),
         (no_second_face, _always),
         (face_size, _always),
@@ -753,12 +783,15 @@ CHECKS: tuple[Check, ...] = tuple(
         (nods_as_asked, _nodded),
         (turns_as_asked, _always),
         (depth, _always),
+        (bend, _always),
         (steps_in_order, _always),
         (response_times, _cued),
         (same_person, _always),
         (same_person_turned, _always),
         (attack_score, _always),
-        (screen, _always),
+        (no_moire, _always),
+        (no_border, _always),
+        (no_flicker, _always),
     )
 )
 """Every check, and for which challenges a verdict needs it."""

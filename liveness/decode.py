@@ -17,11 +17,14 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -30,6 +33,7 @@ from numpy.typing import NDArray
 from liveness.capture import Audio, Capture, Frame, MediaFacts, RgbImage
 from liveness.container import Container, CutOff, declared_sides, recognise
 from liveness.errors import MediaError
+from liveness.live import PacketAt
 from liveness.policy import STRICT, LivenessPolicy
 
 if TYPE_CHECKING:
@@ -109,31 +113,78 @@ def decode(data: bytes, *, policy: LivenessPolicy) -> Capture:
 
     Raises MediaError.
     """
-    with _only_media_errors():
+    with open_recording(data, policy=policy) as recording:
+        frames = tuple(picture.frame for picture in recording.pictures())
+        return recording.capture(frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """A frame to be judged, and the decoded one in full size that it was made of; who keeps the latter keeps its memory."""
+
+    frame: Frame
+    _source: VideoFrame = field(repr=False)
+
+    def full_size(self) -> RgbImage:
+        """Upright, as large as it was recorded. Raises MediaError."""
+        with _only_media_errors():
+            return _Scaler(short_side=None)(self._source)
+
+
+class Recording:
+    """A recording that is being read: its sound is there at once, its pictures come one by one. One thread at a time.
+
+    Bytes are read twice, for the sound and for the pictures, so that hearing can begin before the first picture is looked
+    at; reading them costs a hundredth of decoding them.
+    """
+
+    def __init__(self, data: bytes, policy: LivenessPolicy, within: ExitStack) -> None:
         # 1. Size, container, completeness and declared sides, from the bytes alone.
-        kind = _check_headers(data, max_bytes=int(policy.max_bytes.value), max_side=int(policy.max_side.value))
-        with _opened(data, kind) as container:
-            # 2. Tracks, codecs, declared duration and frame count, from FFmpeg's reading of the headers.
-            video, audio = _tracks(container, policy)
-            _check_declared_length(kind, video, policy)
-            # 3. Frames one by one; every limit again; only the thinned and scaled ones are kept.
-            sound = _Sound(audio, max_ms=int(policy.max_duration.value)) if audio is not None else None
-            film = _Film(container, video, policy=policy, sound=sound)
-            scale = _Scaler(short_side=int(policy.analysis_short_side.value))
-            step_ms = 1000 / policy.analysis_fps.value
-            frames = tuple(
-                Frame(at_ms=shot.at_ms, image=scale(shot.frame)) for shot in _nearest_to_grid(film.shots(), step_ms)
-            )
+        self._kind = _check_headers(data, max_bytes=int(policy.max_bytes.value), max_side=int(policy.max_side.value))
+        self._policy = policy
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        # 2. Tracks, codecs, declared duration and frame count, from FFmpeg's reading of the headers.
+        self._container = within.enter_context(_opened(data, self._kind))
+        video, self._audio_stream = _tracks(self._container, policy)
+        _check_declared_length(self._kind, video, policy)
+        # 3. The first picture, by whose time everything is counted; the whole sound.
+        self._film = _Film(self._container, video, policy=policy)
+        self._shots = self._film.shots()
+        self._first = next(self._shots, None)
+        self._sound = None if self._audio_stream is None else _sound_track(data, self._kind, policy)
+        self.audio = None if self._sound is None else self._sound.audio(self._film.start_ms)
+        """Mono 16 kHz, or ``None``: that is for the checks to judge."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """Each frame to be judged, once. Every limit is held again; only the thinned ones are scaled. Raises MediaError."""
+        with _only_media_errors():
+            scale = _Scaler(short_side=int(self._policy.analysis_short_side.value))
+            step_ms = 1000 / self._policy.analysis_fps.value
+            shots = self._shots if self._first is None else chain((self._first,), self._shots)
+            self._first = None
+            for shot in _nearest_to_grid(shots, step_ms):
+                frame = Frame(at_ms=shot.at_ms, image=scale.planes(shot.frame))
+                yield Picture(frame=frame, _source=shot.frame)
+
+    def capture(self, frames: tuple[Frame, ...]) -> Capture:
+        """What was read, after the last picture. ``frames`` : of all the pictures. Raises MediaError."""
+        with _only_media_errors():
             # 4. What is known only at the end.
-            facts = _facts(kind, container, film, sound, audio)
-        _check_found_length(film, facts, policy)
-    origin_ms = facts.video_start_ms
-    return Capture(
-        sha256=hashlib.sha256(data).hexdigest(),
-        frames=frames,
-        audio=sound.audio(origin_ms) if sound is not None else None,
-        facts=facts,
-    )
+            facts = _facts(self._kind, self._container, self._film, self._sound, self._audio_stream)
+            _check_found_length(self._film, facts, self._policy)
+            return Capture(sha256=self.sha256, frames=frames, audio=self.audio, facts=facts)
+
+
+@contextmanager
+def open_recording(data: bytes, *, policy: LivenessPolicy) -> Iterator[Recording]:
+    """See :func:`decode`, which reads it all; here the reader takes the pictures one by one.
+
+    Raises MediaError.
+    """
+    with ExitStack() as within:
+        with _only_media_errors():
+            recording = Recording(data, policy, within)
+        yield recording
 
 
 def still(data: bytes, at_ms: int, *, policy: LivenessPolicy = STRICT) -> RgbImage:
@@ -146,7 +197,7 @@ def still(data: bytes, at_ms: int, *, policy: LivenessPolicy = STRICT) -> RgbIma
         with _opened(data, kind) as container:
             video, _ = _tracks(container, policy)
             nearest: _Shot | None = None
-            for shot in _Film(container, video, policy=policy, sound=None).shots():
+            for shot in _Film(container, video, policy=policy).shots():
                 if nearest is None or abs(shot.at_ms - at_ms) < abs(nearest.at_ms - at_ms):
                     nearest = shot
                 if shot.at_ms >= at_ms:
@@ -170,7 +221,7 @@ def sample_pictures(data: bytes, every_ms: int, *, policy: LivenessPolicy = STRI
         with _opened(data, kind) as container:
             video, _ = _tracks(container, policy)
             _check_declared_length(kind, video, policy)
-            film = _Film(container, video, policy=policy, sound=None)
+            film = _Film(container, video, policy=policy)
             scale = _Scaler(short_side=720)
             shots = _nearest_to_grid(film.shots(), every_ms, keep_last=True)
             frames = tuple(Frame(at_ms=shot.at_ms, image=scale(shot.frame)) for shot in shots)
@@ -185,8 +236,6 @@ def decode_sound(data: bytes) -> Audio:
     Raises MediaError, ``media_no_sound`` when there is no sound track.
     """
     with _only_media_errors():
-        from av.error import FFmpegError
-
         kind = _check_headers(data, max_bytes=MAX_SOUND_BYTES, max_side=int(STRICT.max_side.value), sound=True)
         with _opened(data, kind) as container:
             _check_stream_count(container, STRICT)
@@ -194,13 +243,7 @@ def decode_sound(data: bytes) -> Audio:
             if audio is None:
                 raise MediaError("there is no sound track", code=MediaCode.NO_SOUND)
             sound = _Sound(audio, max_ms=MAX_SOUND_MS)
-            bad = 0
-            for packet in container.demux(audio):
-                try:
-                    for frame in packet.decode():
-                        sound.feed(frame)
-                except FFmpegError as error:  # one packet that does not decode; the next may
-                    bad = _count_bad(bad, error)
+            sound.play(container)
             sound.finish()
         found = sound.audio(round(1000 * sound.start_s) if sound.start_s is not None else 0)
     if found is None:
@@ -344,6 +387,21 @@ def _tracks(container: InputContainer, policy: LivenessPolicy) -> tuple[VideoStr
     return video, _best_audio(container)
 
 
+def _sound_track(data: bytes, kind: Container, policy: LivenessPolicy) -> _Sound | None:
+    """The sound of a recording whose tracks were checked."""
+    from av.error import FFmpegError
+
+    with _opened(data, kind) as container:
+        audio = _best_audio(container)
+        if audio is None:
+            return None
+        sound = _Sound(audio, max_ms=int(policy.max_duration.value))
+        with suppress(FFmpegError):  # of the container; the pictures break off at the same place, and decide
+            sound.play(container)
+        sound.finish()
+    return sound
+
+
 def _best_audio(container: InputContainer) -> AudioStream | None:
     if not container.streams.audio:
         return None
@@ -399,7 +457,6 @@ class _Film:
     container: InputContainer
     video: VideoStream
     policy: LivenessPolicy = field(kw_only=True)
-    sound: _Sound | None = field(kw_only=True)
     count: int = 0
     width: int = 0
     height: int = 0
@@ -415,6 +472,11 @@ class _Film:
         """From the first frame to the last."""
         return round(1000 * (self.last_s - self.first_s)) if self.first_s is not None else 0
 
+    @property
+    def start_ms(self) -> int:
+        """Of the first frame, on the container's clock."""
+        return round(1000 * self.first_s) if self.first_s is not None else 0
+
     def shots(self) -> Iterator[_Shot]:
         """Each frame that moves time forward. Raises MediaError at the first limit passed."""
         from av.error import FFmpegError
@@ -427,27 +489,18 @@ class _Film:
         except FFmpegError as error:
             if self.span_ms < _LEAST_READABLE_MS:
                 raise MediaError("the recording breaks off at its beginning", code=MediaCode.UNREADABLE) from error
-        if self.sound is not None:
-            self.sound.finish()
 
     def _frames(self) -> Iterator[VideoFrame]:
-        from av.audio.frame import AudioFrame
         from av.error import FFmpegError
         from av.video.frame import VideoFrame
 
-        audio = self.sound.stream if self.sound is not None else None
-        streams = (self.video,) if audio is None else (self.video, audio)
-        for packet in self.container.demux(streams):
+        for packet in self.container.demux(self.video):
             try:
                 frames = packet.decode()
             except FFmpegError as error:  # one packet that does not decode; the next may
                 self.bad = _count_bad(self.bad, error)
                 continue
-            for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    yield frame
-                elif isinstance(frame, AudioFrame) and self.sound is not None:
-                    self.sound.feed(frame)
+            yield from (frame for frame in frames if isinstance(frame, VideoFrame))
 
     def _place(self, frame: VideoFrame) -> _Shot | None:
         """Holds every limit against the frame before anything is made of it; ``None`` if it does not move time on."""
@@ -511,23 +564,78 @@ def _nearest_to_grid(shots: Iterator[_Shot], step_ms: float, *, keep_last: bool 
             yield previous
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planes:
+    """``PackedImage``: ``(3 H / 2, W) uint8``, luma and then both chroma planes of half the width and height, BT.601 16..235,
+    as OpenCV's ``I420``. Half the memory of RGB, and what cameras and codecs make anyway. H and W are even."""
+
+    stacked: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def image(self) -> RgbImage:
+        import cv2
+
+        return np.asarray(cv2.cvtColor(self.stacked, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+    @property
+    def width(self) -> int:
+        return int(self.stacked.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.stacked.shape[0]) * 2 // 3
+
+
 class _Scaler:
-    """A decoded frame to an upright RGB picture whose short side is at most ``short_side`` (``None``: as it is)."""
+    """A decoded frame to an upright picture whose short side is at most ``short_side`` (``None``: as it is)."""
 
     def __init__(self, *, short_side: int | None) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter: VideoReformatter = VideoReformatter()
         self._short_side = short_side
+        self._orientation: tuple[bool, bool, bool] | None = None
+
+    def planes(self, frame: VideoFrame) -> _Planes:
+        """As ``Frame`` keeps it. The sides must come out even, so ``short_side`` is not ``None``."""
+        from av.video.reformatter import ColorRange, Colorspace
+
+        width, height = self._size(frame.width, frame.height)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            interpolation="AREA",
+            threads=2,
+        )
+        stacked = np.asarray(scaled.to_ndarray(), np.uint8)  # luma, then both chromas, row upon row
+        orientation = self._upright(frame)
+        if not any(orientation):
+            return _Planes(np.ascontiguousarray(stacked))
+        chroma = stacked[height:].reshape(2, height // 2, width // 2)
+        turned = [np.ascontiguousarray(_turn(plane, orientation)) for plane in (stacked[:height], *chroma)]
+        upright_width = turned[0].shape[1]
+        return _Planes(np.concatenate([turned[0], *(plane.reshape(-1, upright_width) for plane in turned[1:])]))
 
     def __call__(self, frame: VideoFrame) -> RgbImage:
+        """RGB."""
         width, height = self._size(frame.width, frame.height)
         scaled = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation="AREA", threads=2
         )
         # PyAV pads rows: the array is a view that is not contiguous for a width of 360, say, and the landmarker then
         # finds no face and says nothing. ascontiguousarray also lets go of the padding.
-        return np.ascontiguousarray(_turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), _orientation(frame)))
+        return np.ascontiguousarray(_turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), self._upright(frame)))
+
+    def _upright(self, frame: VideoFrame) -> tuple[bool, bool, bool]:
+        """That of the first frame for all: a recording does not turn over in its middle, and to ask a frame ties it into a
+        circle of references, so that hundreds would wait in memory for the collector."""
+        if self._orientation is None:
+            self._orientation = _orientation(frame)
+        return self._orientation
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         if self._short_side is None:
@@ -566,9 +674,9 @@ _ORIENTATION_BY_ANGLE = {  # quarter turns, counterclockwise
 }
 
 
-def _turn(image: RgbImage, orientation: tuple[bool, bool, bool]) -> RgbImage:
+def _turn(image: NDArray[np.uint8], orientation: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
     transposed, mirrored, upside_down = orientation
-    turned = image.transpose(1, 0, 2) if transposed else image
+    turned = image.swapaxes(0, 1) if transposed else image
     if mirrored:
         turned = turned[:, ::-1]
     return turned[::-1] if upside_down else turned
@@ -596,6 +704,20 @@ class _Sound:
     @property
     def duration_ms(self) -> int:
         return round(1000 * self._count / SOUND_RATE_HZ)
+
+    def play(self, container: InputContainer) -> None:
+        """Feed the whole track."""
+        from av.error import FFmpegError
+
+        bad = 0
+        for packet in container.demux(self.stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:  # one packet that does not decode; the next may
+                bad = _count_bad(bad, error)
+                continue
+            for frame in frames:
+                self.feed(frame)
 
     def feed(self, frame: AudioFrame) -> None:
         if frame.sample_rate <= 0 or frame.samples <= 0:
@@ -677,7 +799,7 @@ def _facts(
         source_fps=1000 * film.count / duration_ms if duration_ms else 0.0,
         longest_gap_ms=max(film.intervals_ms, default=0),
         frame_intervals_ms=tuple(film.intervals_ms),
-        video_start_ms=round(1000 * film.first_s),
+        video_start_ms=film.start_ms,
         audio_start_ms=round(1000 * sound.start_s) if sound is not None and sound.start_s is not None else None,
         writing_app=_writing_app(container, film.video, audio),
     )
@@ -752,3 +874,228 @@ def _check_picture_sides(width: int, height: int) -> None:
             f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS} in all and 16384 a side taken",
             code=MediaCode.PICTURE_DIMENSIONS,
         )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A recording that is still being made
+
+
+def packet_positions(data: bytes, *, policy: LivenessPolicy) -> tuple[PacketAt, ...]:
+    """Where in the bytes each packet of the picture track ends, and when its picture is shown: ms from the first picture, as
+    ``Frame.at_ms``. Empty for containers that do not tell.
+
+    Raises MediaError.
+    """
+    with _only_media_errors():
+        kind = _check_headers(data, max_bytes=int(policy.max_bytes.value), max_side=int(policy.max_side.value))
+        with _opened(data, kind) as container:
+            video, _ = _tracks(container, policy)
+            found = []
+            for packet in container.demux(video):
+                if packet.pos is None or packet.pos < 0 or packet.pts is None or not packet.time_base:
+                    continue
+                found.append((packet.pos + packet.size, packet.pts * packet.time_base))
+    first_s = min((at_s for _, at_s in found), default=Fraction(0))
+    return tuple(PacketAt(end=end, at_ms=round(1000 * (at_s - first_s))) for end, at_s in found)
+
+
+PREVIEW_MAX_BYTES = 300_000
+_PREVIEW_MAX_SIDE = 1280
+
+
+def decode_preview(data: bytes) -> RgbImage:
+    """A small JPEG from a running camera, shown for guidance only; at most 1280 pixels a side.
+
+    Raises MediaError.
+    """
+    if not data or len(data) > PREVIEW_MAX_BYTES:
+        raise MediaError(f"{len(data)} bytes, 1 to {PREVIEW_MAX_BYTES} taken", code=MediaCode.TOO_LARGE)
+    with _only_media_errors(MediaCode.PICTURE_UNREADABLE), _picture_file(data) as picture:
+        if max(picture.size) > _PREVIEW_MAX_SIDE:
+            raise MediaError(f"at most {_PREVIEW_MAX_SIDE} pixels a side taken", code=MediaCode.PICTURE_DIMENSIONS)
+        return np.array(picture.convert("RGB"), dtype=np.uint8)
+
+
+class GrowingRecording:
+    """Plays a recording while it comes in, to guide the person; what is judged is decoded anew when it is whole.
+
+    One thread feeds, one plays (:meth:`play`), one asks for pictures. All of it is bounded: bytes that were not read
+    yet by ``policy.max_bytes``, pictures to the newest few, sound to a few seconds. Only webm and fragmented mp4 can be
+    read as they grow; of others nothing comes out.
+    """
+
+    def __init__(self, *, policy: LivenessPolicy, short_side: int = 360) -> None:
+        self._policy = policy
+        self._short_side = short_side
+        self._changed = threading.Condition()
+        self._waiting = bytearray()
+        self._whole = False
+        self._ended = False
+        self._shots: list[_Shot] = []  # not looked at yet
+        self._kept_ms = -_LEAST_APART_MS
+        self._sound: list[NDArray[np.float32]] = []
+        self._scale: _Scaler | None = None
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes."""
+        with self._changed:
+            if not self._ended and len(self._waiting) + len(data) <= self._policy.max_bytes.value:
+                self._waiting += data
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more bytes come; whoever waits is let go. May be called twice."""
+        with self._changed:
+            self._whole = True
+            self._changed.notify_all()
+
+    def read(self, most: int) -> bytes:
+        """For the demuxer: waits until there is something, gives nothing at the end."""
+        with self._changed:
+            while not self._waiting and not self._whole:
+                self._changed.wait()
+            taken = bytes(self._waiting[:most])
+            del self._waiting[:most]
+            return taken
+
+    def next(self, wait_s: float) -> Frame | None:
+        """The next picture, upright RGB, waiting so long for one. Some 15 to 20 a second are given; those that are older than
+        the newest by :data:`_OLDEST_MS` are skipped."""
+        with self._changed:
+            if not self._shots and not self._ended:
+                self._changed.wait(wait_s)
+            if not self._shots:
+                return None
+            shot = self._shots.pop(0)
+        if self._scale is None:
+            self._scale = _Scaler(short_side=self._short_side)
+        with _only_media_errors():
+            return Frame(at_ms=shot.at_ms, image=self._scale(shot.frame))
+
+    def sound(self) -> NDArray[np.float32] | None:
+        """What was heard since this was asked last: mono 16 kHz; ``None`` for nothing."""
+        with self._changed:
+            taken, self._sound = self._sound, []
+        return np.concatenate(taken) if taken else None
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def play(self) -> None:
+        """Read until the end. Raises MediaError for what cannot be read as it grows."""
+        try:
+            with _only_media_errors():
+                self._play()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._waiting.clear()
+                self._changed.notify_all()
+
+    def _play(self) -> None:
+        import av
+        from av.audio.frame import AudioFrame
+        from av.error import FFmpegError
+        from av.video.frame import VideoFrame
+
+        head = self._head()
+        kind = recognise(head)
+        demuxer = _DEMUXERS.get(kind) if kind is not None else None
+        if demuxer is None:
+            raise MediaError("this cannot be read while it grows", code=MediaCode.UNREADABLE)
+        bad = pixels = 0
+        first_s: Fraction | None = None
+        began_s = time.monotonic()
+        with av.open(
+            _Pipe(self, head),
+            "r",
+            format=demuxer,
+            options=_decoder_options() | {"codec_whitelist": _DECODERS},
+            # little is read ahead: the first picture must not wait for the second second
+            container_options={
+                "protocol_whitelist": "",
+                "max_streams": str(_MAX_NESTED_STREAMS),
+                "probesize": str(_PROBED_BYTES),
+                "analyzeduration": "0",
+            },
+            metadata_errors="replace",
+            io_open=_open_nothing,
+        ) as container:
+            video, audio = _tracks(container, self._policy)
+            video.codec_context.thread_count = 1  # threads over frames would each hold one back
+            mono = _Mono()
+            streams = (video,) if audio is None else (video, audio)
+            for packet in container.demux(streams):
+                try:
+                    frames = packet.decode()
+                except FFmpegError as error:
+                    bad = _count_bad(bad, error)
+                    continue
+                for frame in frames:
+                    if isinstance(frame, VideoFrame):
+                        pixels += frame.width * frame.height
+                        if pixels > _MOST_LIVE_PIXELS * (time.monotonic() - began_s + _LIVE_HEAD_START_S):
+                            raise MediaError("more pictures than can be looked at live", code=MediaCode.FRAME_RATE)
+                        at_s = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else Fraction(0)
+                        first_s = at_s if first_s is None else first_s
+                        shot = _Shot(at_ms=round(1000 * (at_s - first_s)), frame=frame)
+                        self._keep(shot)
+                    elif isinstance(frame, AudioFrame):
+                        samples = mono(frame)
+                        with self._changed:
+                            self._sound = [*self._sound, samples][-_MOST_SOUND_PARTS:]
+
+    def _keep(self, shot: _Shot) -> None:
+        if 0 <= shot.at_ms - self._kept_ms < _LEAST_APART_MS:
+            return
+        self._kept_ms = shot.at_ms
+        with self._changed:
+            recent = [each for each in self._shots if shot.at_ms - each.at_ms <= _OLDEST_MS]
+            self._shots = [*recent, shot][-_MOST_SHOTS:]
+            self._changed.notify_all()
+
+    def _head(self) -> bytes:
+        """Enough of the beginning to tell the container."""
+        head = b""
+        while len(head) < _HEAD_BYTES and (more := self.read(4096)):
+            head += more
+        return head
+
+
+_PROBED_BYTES = 32_768
+_HEAD_BYTES = 64
+_LEAST_APART_MS = 45  # a turn held for 300 ms is still seen several times
+_OLDEST_MS = 200
+_MOST_SHOTS = 6
+_MOST_LIVE_PIXELS = 1920 * 1080 * 32  # a second of the server's clock: 1080p at 30; a live session needs less
+_LIVE_HEAD_START_S = 3.0
+_MOST_SOUND_PARTS = 500  # 10 s in packets of 20 ms; whoever guides asks several times a second
+
+
+class _Pipe:
+    """A file for the demuxer that can be read once, forwards."""
+
+    def __init__(self, recording: GrowingRecording, head: bytes) -> None:
+        self._recording, self._head = recording, head
+
+    def read(self, most: int) -> bytes:
+        if self._head:
+            taken, self._head = self._head[:most], self._head[most:]
+            return taken
+        return self._recording.read(most)
+
+
+class _Mono:
+    """Sound frames to mono 16 kHz."""
+
+    def __init__(self) -> None:
+        self._resampler: AudioResampler | None = None
+
+    def __call__(self, frame: AudioFrame) -> NDArray[np.float32]:
+        from av.audio.resampler import AudioResampler
+
+        if self._resampler is None:
+            self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+        parts = [part.to_ndarray().reshape(-1) for part in self._resampler.resample(frame)]
+        return np.concatenate(parts).astype(np.float32) if parts else np.zeros(0, np.float32)

@@ -159,12 +159,12 @@ class PictureSigns:
 
     brightness : median luma of the face, 0..255, over the take. clipped : share of the face's pixels at either end.
     sharpness : median over frames of the face's detail, see ``picture.sharpness``.
-    worst_cut : largest jump between neighbouring frames over what is usual in this take, ``picture.worst_cut``.
+    worst_cut : largest jump between neighbouring frames over what is usual in this take, ``take.worst_cut``.
     repeated : share of frames that repeat their neighbour, exactly or up to coding noise. longest_frozen_ms : longest run of
     these.
     loop_ms : length of the longest stretch that was shown before in this take, or 0.
     noise : temporal noise of still parts, grey levels (a sensor has some; a renderer has none).
-    moire : strength of periodic patterns of a screen in the face's surroundings, ``picture.moire``.
+    moire : strength of periodic patterns of a screen in the face's surroundings, ``screen.moire``.
     border : how much a frame-like rectangle moves with the face, 0..1. flicker : strength of rolling bands of a refresh.
     """
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveness.capture import Capture, RgbImage
+from liveness.capture import Capture, Frame, RgbImage
 from liveness.errors import EngineError
 from liveness.evidence import Box, Face, FaceTrack, Sighting
 
@@ -50,16 +51,22 @@ class MediapipeFaces:
         """
         if not capture.frames:
             raise EngineError("capture has no frames")
-        height, width = capture.frames[0].image.shape[:2]
-        landmarker = self._open("VIDEO", _MOST_TRACKED)
+        first = capture.frames[0]
+        return FaceTrack(sightings=tuple(self.follow(capture.frames)), width=first.width, height=first.height)
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[Sighting]:
+        """The sighting of each frame as soon as it comes; one frame is asked for, one sighting given.
+
+        Raises:
+            EngineError: when MediaPipe fails.
+        """
+        landmarker = _open(self._model, "VIDEO", _MOST_TRACKED)
         try:
-            sightings = tuple(
-                Sighting(at_ms=frame.at_ms, faces=_faces(self._ask(landmarker, frame.image, frame.at_ms), frame.image))
-                for frame in capture.frames
-            )
+            for frame in frames:
+                image = frame.image
+                yield Sighting(at_ms=frame.at_ms, faces=_faces(_ask(landmarker, image, frame.at_ms), image))
         finally:
             landmarker.close()
-        return FaceTrack(sightings=sightings, width=width, height=height)
 
     def find(self, image: RgbImage) -> tuple[Face, ...]:
         """Faces of one picture, largest first.
@@ -69,38 +76,70 @@ class MediapipeFaces:
         """
         with self._lock:
             if self._still is None:
-                self._still = self._open("IMAGE", _MOST_FOUND)
+                self._still = _open(self._model, "IMAGE", _MOST_FOUND)
                 _close_before_exit(self._still)
-            return _faces(self._ask(self._still, image, None), image)
+            return _faces(_ask(self._still, image, None), image)
 
-    def _open(self, mode: str, most: int) -> Any:
-        from mediapipe.tasks.python import BaseOptions
-        from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 
-        options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=self._model),
-            running_mode=RunningMode[mode],
-            num_faces=most,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        try:
-            return FaceLandmarker.create_from_options(options)
-        except Exception as error:  # the library raises several unrelated types
-            raise EngineError("face landmarker does not load") from error
+class MediapipeStreams:
+    """``FaceStreams``."""
 
-    @staticmethod
-    def _ask(landmarker: Any, image: RgbImage, at_ms: int | None) -> Any:
-        import mediapipe
+    def __init__(self, model_file: Path) -> None:
+        self._model = model_file.read_bytes()
 
-        pixels = np.ascontiguousarray(image)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise EngineError(f"expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
-        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
-        try:
-            return landmarker.detect(picture) if at_ms is None else landmarker.detect_for_video(picture, at_ms)
-        except Exception as error:  # the library raises several unrelated types
-            raise EngineError("face landmarker failed") from error
+    def stream(self) -> MediapipeStream:
+        """To be closed by who asked for it. Raises: EngineError when MediaPipe fails."""
+        return MediapipeStream(_open(self._model, "VIDEO", _MOST_TRACKED))
+
+
+class MediapipeStream:
+    """``FaceStream``: an instance of its own (VIDEO mode), so that nothing of one person is left for the next. One thread."""
+
+    def __init__(self, landmarker: Any) -> None:
+        self._landmarker = landmarker
+        self._last_ms = -1
+
+    def look(self, image: RgbImage, at_ms: int) -> tuple[Face, ...]:
+        """Faces of the next picture, largest first. Raises: EngineError when MediaPipe fails or it is closed."""
+        if self._landmarker is None:
+            raise EngineError("the landmarker is closed")
+        self._last_ms = max(at_ms, self._last_ms + 1)  # it takes rising times only
+        return _faces(_ask(self._landmarker, image, self._last_ms), image)
+
+    def close(self) -> None:
+        landmarker, self._landmarker = self._landmarker, None
+        if landmarker is not None:
+            landmarker.close()
+
+
+def _open(model: bytes, mode: str, most: int) -> Any:
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
+
+    options = FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_buffer=model),
+        running_mode=RunningMode[mode],
+        num_faces=most,
+        output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
+    )
+    try:
+        return FaceLandmarker.create_from_options(options)
+    except Exception as error:  # the library raises several unrelated types
+        raise EngineError("face landmarker does not load") from error
+
+
+def _ask(landmarker: Any, image: RgbImage, at_ms: int | None) -> Any:
+    import mediapipe
+
+    pixels = np.ascontiguousarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise EngineError(f"expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
+    picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+    try:
+        return landmarker.detect(picture) if at_ms is None else landmarker.detect_for_video(picture, at_ms)
+    except Exception as error:  # the library raises several unrelated types
+        raise EngineError("face landmarker failed") from error
 
 
 def _close_before_exit(landmarker: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from liveness.errors import EngineError
 
-_THREADS = 2
+_THREADS = 1  # the models are small, and what runs beside them needs the other cores: two threads gained nothing
 _ERRORS_ONLY = 3  # ONNX Runtime's log severity
 
 
@@ -21,6 +21,7 @@ def open_model(file: Path, what: str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _THREADS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -23,6 +23,7 @@ class SessionState(StrEnum):
 class SessionEvent(StrEnum):
     CHALLENGE = "challenge"  # a fresh challenge was drawn
     CAPTURE = "capture"  # the first recording for it arrived
+    BROKEN_OFF = "broken_off"  # a live session ended before there was a recording to judge
     LIVE = "live"
     NOT_LIVE = "not_live"
     EXPIRE = "expire"  # the session's time ran out
@@ -40,6 +41,7 @@ TRANSITIONS: dict[tuple[SessionState, SessionEvent], SessionState] = {
     (_S.CREATED, _E.CHALLENGE): _S.CHALLENGED,
     (_S.CHALLENGED, _E.CHALLENGE): _S.CHALLENGED,  # the earlier one is void; it counts as an attempt
     (_S.CHALLENGED, _E.CAPTURE): _S.JUDGING,
+    (_S.CHALLENGED, _E.BROKEN_OFF): _S.FAILED,
     (_S.JUDGING, _E.LIVE): _S.PASSED,
     (_S.JUDGING, _E.NOT_LIVE): _S.FAILED,
     (_S.FAILED, _E.CHALLENGE): _S.CHALLENGED,

@@ -288,7 +288,9 @@ class Person:
         seen = face(
             -own_left if self.mirrored else own_left,
             pitch_deg=down,
-            mouth=self.mouth * swing if speaking else self.mouth_in_pauses * (at_ms // FRAME_MS % 2 if self.chews else 1),
+            mouth=self.mouth * swing
+            if speaking
+            else self.mouth_in_pauses * (at_ms // FRAME_MS % 2 if self.chews else 1),
             width=self.width,
             x=self.face_x,
             life=self.life * math.sin(at_ms / 900),

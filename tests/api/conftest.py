@@ -40,11 +40,13 @@ from consent.terms import current
 from likeness.double import Double
 from likeness.errors import RenderError
 from likeness.generate import Clip, Generator, RenderRequest
+from liveness.attestation import Attestation, vouched
 from liveness.capture import Audio, RgbImage
 from liveness.challenge import Challenge
 from liveness.digits import Language
 from liveness.errors import EngineError, MediaError
 from liveness.evidence import Box, Face, FoundFace
+from liveness.live import LiveLog
 from liveness.policy import Assurance, LivenessPolicy
 from liveness.reasons import Reason
 from liveness.template import FaceTemplate, template
@@ -125,7 +127,15 @@ class ScriptedExaminer:
     """Says what the recording says: ``live R,G,B``, ``fail CODE``, ``broken``, ``crash``; anything else is no recording."""
 
     def examine(
-        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+        self,
+        data: bytes,
+        challenge: Challenge,
+        *,
+        policy: LivenessPolicy,
+        mirrored: bool,
+        now: datetime,
+        attestation: Attestation | None = None,
+        live: LiveLog | None = None,
     ) -> Judged:
         word, _, rest = data.decode("utf-8", "replace").partition(" ")
         sha256 = hashlib.sha256(data).hexdigest()
@@ -140,7 +150,7 @@ class ScriptedExaminer:
         )
         verdict = judge(
             [result], required=["scripted"], challenge=challenge, capture_sha256=sha256, policy=policy,
-            models={"face_embedding": "colours 1"}, now=now,
+            models={"face_embedding": "colours 1"}, now=now, attested=vouched(attestation),
         )  # fmt: skip
         if word == "fail":
             return Judged(verdict=verdict, timing_ms={"all": 1})

@@ -122,6 +122,24 @@ def test_a_worker_told_to_stop_leaves_its_job_to_the_next(world: World, tmp_path
     assert count(world, "SELECT count(*) FROM verdicts") == 1
 
 
+@pytest.mark.parametrize("words", [b"segfault", b"eat", b"hang natively"])
+def test_a_recording_that_kills_its_judge_is_given_up_and_the_next_is_judged(world: World, words: bytes) -> None:
+    """A crash in a decoder, a bomb and a hang: that attempt was not measured; the same worker goes on."""
+    lost, next_one = world.session(), world.session("user-2")
+    world.challenge(lost)
+    world.capture(lost, words)
+    with worker(world, Path("hostage")) as only:
+        until(lambda: status(world, lost)["status"] != "judging", seconds=90)
+        assert status(world, lost)["reasons"] == ["not_measured"]
+        world.challenge(next_one)
+        world.capture(next_one, b"live 200,40,40")
+        until(lambda: status(world, next_one)["status"] == "passed")
+        assert only.poll() is None
+        only.send_signal(signal.SIGTERM)
+        assert only.wait(15) == 0
+    assert count(world, "SELECT count(*) FROM verdicts") == 2
+
+
 def test_a_job_exists_exactly_when_its_row_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     session = world.session()
     world.challenge(session)

@@ -1,26 +1,33 @@
 """A worker process on stand-in models, for tests that kill it. ``python -m tests.api.worker_process URL VAR KEYS HOLD``
 
-While the file ``HOLD`` exists, whatever it works on hangs; it writes ``HOLD.begun`` first.
+While the file ``HOLD`` exists, whatever it works on hangs; it writes ``HOLD.begun`` first. With the word ``hostage`` in the
+place of ``HOLD``, recordings are judged in a process of its own that does what they say (:mod:`tests.api.hostile_examiners`).
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
 from api.app import open_service
 from api.database import Database, new_engine
 from api.engines import Bounded, FaceEngines
-from api.judging import Judged, Judges
+from api.judge_process import Bounds, JudgeProcess
+from api.judging import Examiner, Judged, Judges
 from api.service import log_to_stderr
 from api.settings import Settings
 from api.worker import Rhythm, Workshop, work
+from liveness.attestation import Attestation
 from liveness.challenge import Challenge
 from liveness.digits import Language
+from liveness.live import LiveLog
 from liveness.policy import LivenessPolicy
 from tests.api.conftest import ColourEmbedder, ColourFinder, ScriptedExaminer, renderers
+
+HOSTAGE = "tests.api.hostile_examiners:hostage"
 
 
 def hang(hold: Path) -> None:
@@ -35,10 +42,18 @@ class HangingExaminer(ScriptedExaminer):
         self._hold = hold
 
     def examine(
-        self, data: bytes, challenge: Challenge, *, policy: LivenessPolicy, mirrored: bool, now: datetime
+        self,
+        data: bytes,
+        challenge: Challenge,
+        *,
+        policy: LivenessPolicy,
+        mirrored: bool,
+        now: datetime,
+        attestation: Attestation | None = None,
+        live: LiveLog | None = None,
     ) -> Judged:
         hang(self._hold)
-        return super().examine(data, challenge, policy=policy, mirrored=mirrored, now=now)
+        return super().examine(data, challenge, policy=policy, mirrored=mirrored, now=now, attestation=attestation)
 
 
 def main(url: str, var: str, keys: str, hold: str) -> None:
@@ -48,10 +63,15 @@ def main(url: str, var: str, keys: str, hold: str) -> None:
     )
     database = Database(url, new_engine(url))
     settings = Settings(database_url=url, var=Path(var), keys=Path(keys))
-    with open_service(settings, faces=faces, database=database) as service:
+    with ExitStack() as opened:
+        service = opened.enter_context(open_service(settings, faces=faces, database=database))
+        examiner: Examiner = HangingExaminer(Path(hold))
+        if hold == "hostage":
+            bounds = Bounds(seconds=5.0, memory=400_000_000)
+            examiner = opened.enter_context(JudgeProcess(settings, bounds=bounds, opens=HOSTAGE))
         workshop = Workshop(
             service=service,
-            judges=Judges(examiner=HangingExaminer(Path(hold)), bound=Bounded(1)),
+            judges=Judges(examiner=examiner, bound=Bounded(1)),
             renderers=renderers(service, lambda number: hang(Path(hold)) if number == 12 else None),
         )
         work(database, workshop, rhythm=Rhythm(heartbeat_s=0.5, silent_s=3.0, recover_every_s=0.5))

@@ -202,9 +202,23 @@ def test_more_sound_than_the_model_takes_is_not_accepted(whisper: WhisperDigits,
 
 
 @pytest.mark.weights
+def test_the_words_of_a_known_sentence_are_placed_where_they_are_said(whisper: WhisperDigits, reader: Reader) -> None:
+    audio, spans = reader.read("4802", pause_ms=500)
+    moved = Audio(samples=audio.samples, rate_hz=RATE_HZ, start_ms=-70)
+    placed = whisper.place(moved, "four eight zero two")
+    assert [word.text for word in placed] == ["four", "eight", "zero", "two"]
+    for word, (start, end) in zip(placed, spans, strict=True):
+        # ends are soft; most of each word must lie in its place
+        inside = min(word.end_ms + 70, end) - max(word.start_ms + 70, start)
+        assert inside >= 0.5 * (end - start)
+
+
+@pytest.mark.weights
 def test_sound_at_another_rate_is_refused(whisper: WhisperDigits) -> None:
     with pytest.raises(EngineError, match="8000 Hz, wanted 16000"):
         hear(whisper, Audio(samples=np.zeros(8_000, dtype=np.float32), rate_hz=8_000))
+    with pytest.raises(EngineError, match="cannot be placed"):
+        whisper.place(Audio(samples=np.zeros(8_000, dtype=np.float32), rate_hz=8_000), "four")
 
 
 def test_nothing_heard_shows_in_a_repr() -> None:
