@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test serve lint bench lock clean
+.PHONY: help setup demo test serve lint bench fuzz lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: setup ## speed, and how well attacks are withstood: out/bench.json, out/p
 	@$(BIN)/mien corpus out/corpus --genuine $(TAKES) --attempts $(ATTEMPTS) --path standard,small_turns,no_speech
 	@$(BIN)/mien evaluate out/corpus --policy simulated --json out/pad.json \
 		--plots $(or $(basename $(REPORT)),out/pad) --report $(or $(REPORT),out/pad.md)
+
+fuzz: setup ## 10,000 damaged media files through the decoder
+	@FUZZ_FILES=10000 $(BIN)/python -m pytest tests/liveness/test_decode_fuzz.py -q -s
 
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q
 lock: ## pin again what pyproject.toml asks for (needs uv)

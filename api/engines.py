@@ -163,11 +163,13 @@ def open_examining(
     landmarks_file, _ = _only_file(settings, "face_landmarker")
     detector_file, detector_card = _only_file(settings, "face_detector")
     faces = MediapipeFaces(landmarks_file)
+    detector = RfbDetector(detector_file, detector_card.sha256)
     shelf = Shelf(SPEECH_ROOM)
     heard = {language: _recogniser_cards(settings, language) for language in languages}
     engines = Engines(
         tracker=faces,
         landmarks=faces,
+        detector=detector,
         embedder=open_embedder(settings),
         spoof=open_spoof(settings),
         recognisers={
@@ -176,7 +178,7 @@ def open_examining(
             if cards
         },
     )
-    return engines, EveryFace(RfbDetector(detector_file, detector_card.sha256), faces)
+    return engines, EveryFace(detector, faces)
 
 
 SPEECH_ROOM = 300_000_000

@@ -2,7 +2,7 @@
 somebody handed in takes neither the worker nor the next recording with it.
 
     worker                                             judge (spawned, keeps its models)
-      | -- length, pickled Task ---------------------->  | examines
+      | -- length, pickled HandedIn ------------------>  | examines
       | watches its time and its memory                  |
       | <----------------------- length, pickled answer  |
 
@@ -29,23 +29,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
-from api.judging import Examiner, Judged
+from api.judging import Examiner, HandedIn, Judged
 from api.settings import PREFIX, Settings
-from liveness.attestation import Attestation
-from liveness.challenge import Challenge
 from liveness.errors import EngineError, MediaError
-from liveness.evidence import Fingerprint
-from liveness.live import LiveLog
-from liveness.policy import LivenessPolicy
 
 log = logging.getLogger("mien.worker")
 
@@ -92,20 +86,6 @@ class JudgeFailed(EngineError):
     """The recording was not judged. ``code``: an :class:`Ending`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Task:
-    """One recording to judge; the arguments of ``Examiner.examine``."""
-
-    data: bytes = field(repr=False)
-    challenge: Challenge
-    policy: LivenessPolicy
-    mirrored: bool
-    now: datetime
-    attestation: Attestation | None
-    live: LiveLog | None
-    earlier: tuple[Fingerprint, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A ``MediaError`` or another failure, with its code; ``media`` tells which."""
@@ -150,32 +130,11 @@ class JudgeProcess:
         with self._lock:
             self._ready()
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-        earlier: Sequence[Fingerprint] = (),
-    ) -> Judged:
+    def examine(self, handed: HandedIn) -> Judged:
         """Raises: MediaError for what is no recording; EngineError, JudgeFailed when nothing was judged."""
-        task = Task(
-            data=data,
-            challenge=challenge,
-            policy=policy,
-            mirrored=mirrored,
-            now=now,
-            attestation=attestation,
-            live=live,
-            earlier=tuple(earlier),
-        )
         with self._lock:
             self._ready()
-            answer = self._ask(pickle.dumps(task))
+            answer = self._ask(pickle.dumps(handed))
             if resident_bytes(self._process.pid) > self._bounds.idle_memory:
                 log.info("the judge has grown; another takes its place")
                 self._again()
@@ -382,28 +341,17 @@ def main(number: int, parent: int) -> None:
     while True:
         signal.alarm(0)
         try:
-            task = pickle.loads(connection.recv_bytes())  # noqa: S301 as above
+            handed = pickle.loads(connection.recv_bytes())  # noqa: S301 as above
         except (EOFError, OSError):
             return
         signal.alarm(round(bounds.seconds) + 5)
-        connection.send_bytes(pickle.dumps(_answer(examiner, task)))
-        del task  # the recording is not kept until the next
+        connection.send_bytes(pickle.dumps(_answer(examiner, handed)))
+        del handed  # the recording is not kept until the next
 
 
-def _answer(examiner: Examiner, task: Task) -> Judged | Refused:
-    # in the order of Examiner.examine; what a stand-in does not take, it is not given
-    extra: dict[str, Any] = {"earlier": task.earlier} if task.earlier else {}
+def _answer(examiner: Examiner, handed: HandedIn) -> Judged | Refused:
     try:
-        return examiner.examine(
-            task.data,
-            task.challenge,
-            policy=task.policy,
-            mirrored=task.mirrored,
-            now=task.now,
-            attestation=task.attestation,
-            live=task.live,
-            **extra,
-        )
+        return examiner.examine(handed)
     except Exception as error:  # whatever a model raises
         return _refused(error)
 

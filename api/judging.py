@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -18,17 +17,19 @@ from api.media import Erased, Sealed, templates_to_bytes
 from api.queue import MOST_TRIES
 from api.service import Service
 from api.storage import challenge_of, policy_of
-from api.tables import ChallengeRow, SessionRow, VerdictRow
+from api.tables import ChallengeRow, FingerprintRow, SessionRow, VerdictRow
 from consent.record import LIVE_FOR
 from likeness.double import PORTRAIT, Double, Still, enrol
 from liveness import session as life
 from liveness.attestation import Attestation, attestation_json, attestation_of
 from liveness.capture import RgbImage
 from liveness.challenge import Challenge
+from liveness.checks import phases_of
 from liveness.decode import packet_positions
 from liveness.errors import MediaError
 from liveness.evidence import FaceEmbedder, FaceFinder, Fingerprint, LiveTiming
 from liveness.examine import Engines, Examination, examine_recording, verdict_json
+from liveness.fingerprint import from_bytes, to_bytes
 from liveness.live import LiveLog, timing_of
 from liveness.policy import Limit, LivenessPolicy
 from liveness.reasons import Reason
@@ -47,6 +48,7 @@ ANY_PORTRAIT = replace(
     blink=Limit(1, "blendshape", "design"),
     sharpness=Limit(0, "of the grey range", "design"),
 )
+FINGERPRINTS_KEPT = timedelta(days=90)  # a copied take is handed in soon, or its challenge is long forgotten
 CONSENT_WINDOW = LIVE_FOR  # after a pass: to read the terms and decide; then everything is erased
 
 
@@ -62,20 +64,28 @@ class Judged:
     fingerprint: Fingerprint | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HandedIn:
+    """A recording as it was handed in for a challenge, with all that the service knows of it.
+
+    attestation : what a device's maker said of it. live : the log of its live session. earlier : fingerprints of the same
+    person's other recordings.
+    """
+
+    data: bytes = field(repr=False)
+    challenge: Challenge
+    policy: LivenessPolicy
+    mirrored: bool
+    now: datetime
+    attestation: Attestation | None = None
+    live: LiveLog | None = None
+    earlier: tuple[Fingerprint, ...] = field(default=(), repr=False)
+
+
 class Examiner(Protocol):
     """Looks at one recording. Tests put another in the place of the models."""
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-    ) -> Judged:
+    def examine(self, handed: HandedIn) -> Judged:
         """Raises: MediaError for what is no recording; EngineError when a model failed and nothing was judged."""
         ...
 
@@ -95,36 +105,27 @@ class ModelExaminer:
     engines: Engines
     finder: FaceFinder
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-        earlier: Sequence[Fingerprint] = (),
-    ) -> Judged:
+    def examine(self, handed: HandedIn) -> Judged:
+        challenge, policy = handed.challenge, handed.policy
+        own = challenge.limits(policy)
         found = examine_recording(
-            data,
+            handed.data,
             challenge,
             policy=policy,
             engines=self.engines,
-            mirrored=mirrored,
-            now=now,
-            earlier=earlier,
-            attestation=attestation,
-            timing=None if live is None else live_timing(data, live, challenge.limits(policy)),
+            mirrored=handed.mirrored,
+            now=handed.now,
+            earlier=handed.earlier,
+            attestation=handed.attestation,
+            timing=None if handed.live is None else live_timing(handed.data, handed.live, own),
         )
-        templates = tuple(each.template for each in found.evidence.templates)
-        portrait = self._portrait(found, challenge.challenge_id, policy) if found.live else None
+        facing = phases_of(challenge)
         return Judged(
             verdict=found.verdict,
             timing_ms=found.timing_ms,
-            templates=templates,
-            portrait=portrait,
+            # a face aside is less alike to anybody: the double is known by those that face the camera
+            templates=tuple(each.template for each in found.evidence.templates if each.phase in facing),
+            portrait=self._portrait(found, challenge.challenge_id, policy) if found.live else None,
             fingerprint=found.evidence.fingerprint,
         )
 
@@ -175,92 +176,64 @@ def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, trie
             return False
         if session.state != life.SessionState.JUDGING or store.get(VerdictRow, challenge_id) is not None:
             return False
-        challenge, policy, mirrored = challenge_of(row), policy_of(session.policy), bool(row.mirrored)
-        reused, sha256 = row.reused, row.capture_sha256 or ""
-        attestation = None if row.attestation is None else attestation_of(row.attestation)
-        live = None if row.live_log is None else LiveLog.from_json(row.live_log)
+        now, reused, sha256 = service.now(), row.reused, row.capture_sha256 or ""
         try:
             data = b"" if reused else service.vault.get(store, row.capture_id)
         except Erased:
             data = b""
-    if tried >= MOST_TRIES:
-        judged = _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="engine_failed")
-    elif reused:
-        judged = _refused(challenge, policy, sha256, Reason.CAPTURE_REUSED, service)
-    else:
-        judged = _judged(
-            service,
-            judges,
-            data,
-            sha256,
-            challenge,
-            policy,
-            mirrored=mirrored,
-            attestation=attestation,
-            live=live,
-            last_try=tried == MOST_TRIES - 1,
+        earlier = store.fingerprints(session.subject_id, but=challenge_id, since=now - FINGERPRINTS_KEPT)
+        handed = HandedIn(
+            data=data,
+            challenge=challenge_of(row),
+            policy=policy_of(session.policy),
+            mirrored=bool(row.mirrored),
+            now=now,
+            attestation=None if row.attestation is None else attestation_of(row.attestation),
+            live=None if row.live_log is None else LiveLog.from_json(row.live_log),
+            earlier=tuple(from_bytes(each) for each in earlier),
         )
-    return _write(service, session.session_id, challenge_id, judged, attestation)
+    if tried >= MOST_TRIES:
+        judged = _refused(handed, sha256, Reason.NOT_MEASURED, media_code="engine_failed")
+    elif reused:
+        judged = _refused(handed, sha256, Reason.CAPTURE_REUSED)
+    else:
+        judged = _judged(judges, handed, sha256, last_try=tried == MOST_TRIES - 1)
+    return _write(service, session.session_id, handed, judged)
 
 
-def _judged(
-    service: Service,
-    judges: Judges,
-    data: bytes,
-    sha256: str,
-    challenge: Challenge,
-    policy: LivenessPolicy,
-    *,
-    mirrored: bool,
-    attestation: Attestation | None,
-    live: LiveLog | None,
-    last_try: bool,
-) -> Judged:
-    now = service.now()
+def _judged(judges: Judges, handed: HandedIn, sha256: str, *, last_try: bool) -> Judged:
     with judges.bound.place():
         try:
-            judged = judges.examiner.examine(
-                data, challenge, policy=policy, mirrored=mirrored, now=now, attestation=attestation, live=live
-            )
+            judged = judges.examiner.examine(handed)
         except MediaError as error:
-            return _refused(challenge, policy, sha256, Reason.RECORDING_UNREADABLE, service, media_code=str(error.code))
+            return _refused(handed, sha256, Reason.RECORDING_UNREADABLE, media_code=str(error.code))
         except Exception:  # whatever a model raises: another try, and in the end nobody is found live
             if not last_try:
                 raise
-            log.error("judging %s failed for the last time", challenge.challenge_id)
-            return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="engine_failed")
+            log.error("judging %s failed for the last time", handed.challenge.challenge_id)
+            return _refused(handed, sha256, Reason.NOT_MEASURED, media_code="engine_failed")
     if isinstance(judged.verdict, Live) and (judged.portrait is None or not judged.templates):
-        return _refused(challenge, policy, sha256, Reason.NOT_MEASURED, service, media_code="no_portrait")
+        return _refused(handed, sha256, Reason.NOT_MEASURED, media_code="no_portrait")
     return judged
 
 
-def _refused(
-    challenge: Challenge,
-    policy: LivenessPolicy,
-    sha256: str,
-    reason: Reason,
-    service: Service,
-    *,
-    media_code: str | None = None,
-) -> Judged:
+def _refused(handed: HandedIn, sha256: str, reason: Reason, *, media_code: str | None = None) -> Judged:
     """Not live before any check could run."""
     result = CheckResult.unjudged("recording_usable", reason)
     verdict = judge(
         [result],
         required=[result.name],
-        challenge=challenge,
+        challenge=handed.challenge,
         capture_sha256=sha256,
-        policy=policy,
+        policy=handed.policy,
         models={},
-        now=service.now(),
+        now=handed.now,
     )
     return Judged(verdict=verdict, timing_ms={}, media_code=media_code)
 
 
-def _write(
-    service: Service, session_id: str, challenge_id: str, judged: Judged, attestation: Attestation | None
-) -> bool:
-    now = service.now()
+def _write(service: Service, session_id: str, handed: HandedIn, judged: Judged) -> bool:
+    now, challenge_id, attestation = service.now(), handed.challenge.challenge_id, handed.attestation
     verdict = judged.verdict
     live = isinstance(verdict, Live)
     detail = verdict_json(verdict, judged.timing_ms) | {
@@ -299,6 +272,15 @@ def _write(
             # waiting for the judge must not eat the time of the next attempt
             session.expires_at = max(session.expires_at, now + timedelta(seconds=60))
         store.extend_person_tokens(session_id, session.expires_at)
+        if judged.fingerprint is not None:
+            store.add(
+                FingerprintRow(
+                    challenge_id=challenge_id,
+                    subject_id=session.subject_id,
+                    fingerprint=to_bytes(judged.fingerprint),
+                    seen_at=now,
+                )
+            )
         row = store.get(ChallengeRow, challenge_id)
         service.vault.erase(store, None if row is None else row.capture_id, now=now)
     log.info("judged %s: %s", challenge_id, "live" if live else "not live")

@@ -45,7 +45,6 @@ router = APIRouter(prefix="/v1/liveness/sessions", tags=["live checks"], route_c
 
 CAPTURE_KEPT = timedelta(minutes=15)  # the raw recording goes when it is judged; this bounds it when nobody judges
 CAPTURE_MAX_BYTES = int(POLICIES["strict"].on(Path.STANDARD, extra_time=True).max_bytes.value)
-FINGERPRINTS_KEPT = timedelta(days=90)  # a copied take is handed in soon, or its challenge is long forgotten
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{43,44}):\s*(?:,|$)")
 
 

@@ -230,14 +230,18 @@ def shown_number(number: int, holds: Sequence[Hold]) -> int:
 
 
 def frozen_parts(performance: Performance, fps: float, chance: random.Random) -> tuple[Hold, ...]:
-    """One freeze before a turn or near the end, and one loop over a word (or, with no words, in the first second)."""
+    """One freeze into a step or near the end, and one loop over a word (or, with no words, in the first second) that leaves the
+    freeze as it is."""
     end_ms = performance.duration_ms - 50
     freeze_ms = chance.randint(*_FREEZE_MS)
     from_ms = chance.choice([done.start_ms for done in performance.steps[1:]] or [end_ms]) - freeze_ms + 80
-    spots = [(max(from_ms, 0), freeze_ms, 1)]
+    from_ms = max(from_ms, 0)
+    spots = [(from_ms, freeze_ms, 1)]
     loop_ms = chance.randint(*_FREEZE_MS)
-    at_ms = chance.choice(performance.words).start_ms + 60 if performance.words else 100
-    spots.append((at_ms, loop_ms, chance.randint(*_LOOP_FRAMES)))
+    places = [word.start_ms + 60 for word in performance.words] or [100]
+    free = [at_ms for at_ms in places if at_ms + loop_ms < from_ms or at_ms > from_ms + freeze_ms]
+    if free:
+        spots.append((chance.choice(free), loop_ms, chance.randint(*_LOOP_FRAMES)))
     return tuple(
         Hold(first=int(start * fps / 1000), end=int(min(start + long, end_ms) * fps / 1000), period=period)
         for start, long, period in sorted(spots)

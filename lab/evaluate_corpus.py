@@ -75,6 +75,9 @@ COMPARED: Mapping[str, tuple[str, Sense]] = {
     "repeated_frames": ("not_repeated", Sense.AT_MOST),
     "floor_jump": ("one_room", Sense.AT_MOST),
     "digital_silence": ("room_heard", Sense.AT_MOST),
+    "opened_with_words": ("mouth_with_words", Sense.AT_LEAST),
+    "looks_with_others": ("nobody_else", Sense.AT_MOST),
+    "weak_signs": ("few_attack_signs", Sense.AT_MOST),
     "voice_lead": ("voice_fits", Sense.AT_LEAST),
     "tracked_apart": ("tracking_holds", Sense.AT_MOST),
 }

@@ -25,15 +25,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "no_cuts", "not_frozen", "not_repeated", "camera_noise", "one_room", "room_heard", "real_time", "response_times",
     ),
     "face": (
-        "one_face", "no_second_face", "face_size", "whole_face", "light", "focus", "starts_frontal", "tracking_holds",
-        "natural_motion",
+        "one_face", "no_second_face", "nobody_else", "face_size", "whole_face", "light", "focus",
+        "starts_frontal", "tracking_holds", "natural_motion",
     ),
     "digits": ("digits_said", "steps_in_order"),
-    "mouth and voice": ("mouth_moves", "mouth_rests", "voice_fits"),
+    "mouth and voice": ("mouth_moves", "mouth_rests", "mouth_with_words", "voice_fits"),
     "turns and nods": ("turns_as_asked", "nods_as_asked"),
     "depth": ("depth", "bend"),
     "person": ("same_person", "same_person_turned"),
-    "attack signs": ("attack_score", "no_moire", "no_border", "no_flicker"),
+    "attack signs": ("attack_score", "no_moire", "no_border", "no_flicker", "few_attack_signs"),
 }  # fmt: skip
 """Checks that look at the same thing: what one of them misses another may catch, so they are also left out together."""
 

@@ -34,7 +34,7 @@ _NODDING = (230, 280)  # down, and as long up again
 _BETWEEN_NODS = (40, 90)
 _NOD_DEG = (14.0, 17.0)
 
-TURN_DEG = (30.5, 33.5)
+TURN_DEG = (31.5, 34.5)
 """How far a person asked for 25 degrees turns; least and most."""
 SMALL_TURN_DEG = (19.5, 21.5)
 """The same for 15 degrees."""

@@ -16,7 +16,7 @@ import numpy as np
 from liveness.capture import Audio
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Turn
 from liveness.evidence import Evidence, Face, FaceTrack
-from liveness.lips import resting_share, word_motion
+from liveness.lips import opened_with_words, resting_share, word_motion
 from liveness.micromotion import blinked, micromotion
 from liveness.nods import NodGroup, performed_nods, pitch_over_time
 from liveness.policy import Limit, LivenessPolicy
@@ -338,13 +338,21 @@ def _outside(face: Face, track: FaceTrack) -> float:
     return 1 - inside_x * inside_y / max(box.width * box.height, 1e-9)
 
 
+def nobody_else(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """No other face in frames looked at one by one, with a detector besides: half a face at the edge has no landmarks."""
+    limit = policy.looks_with_others
+    if not evidence.looks:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
+    return _at_most(
+        name, sum(look.faces > 1 for look in evidence.looks), limit, Reason.SECOND_FACE, Reason.NOT_MEASURED
+    )
+
+
 def tracking_holds(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
     """Single frames show the face where tracking has it: a tracker may glide from one face to another."""
     limit = policy.tracked_apart
     if not evidence.looks:
         return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
-    if any(look.faces > 1 for look in evidence.looks):
-        return CheckResult.failed(name, Reason.SECOND_FACE, max(look.faces for look in evidence.looks), 1, "faces")
     found = [look.apart for look in evidence.looks if look.apart is not None]
     if len(found) < len(evidence.looks) / 2:
         return CheckResult.unjudged(name, Reason.FACE_LOST, unit=limit.unit)
@@ -441,6 +449,22 @@ def mouth_rests(name: str, evidence: Evidence, _: Challenge, policy: LivenessPol
     if share < limit.value:
         return CheckResult.failed(name, Reason.MOUTH_OUT_OF_STEP, share, limit.value, limit.unit)
     return CheckResult.passed(name, share, limit.value, limit.unit)
+
+
+def mouth_with_words(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """The mouth is open when words are heard and less so when none are."""
+    limit = policy.opened_with_words
+    if evidence.track is None or evidence.transcript is None:
+        return CheckResult.unjudged(name, _missing(evidence), unit=limit.unit)
+    if not evidence.transcript.words:
+        return CheckResult.unjudged(name, Reason.DIGITS_NOT_HEARD, unit=limit.unit)
+    found = opened_with_words(evidence.track, evidence.transcript.words)
+    if found is None:
+        return CheckResult.unjudged(name, unit=limit.unit)
+    value = round(found, 3)
+    if value < limit.value:
+        return CheckResult.failed(name, Reason.MOUTH_OUT_OF_STEP, value, limit.value, limit.unit)
+    return CheckResult.passed(name, value, limit.value, limit.unit)
 
 
 def voice_fits(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
@@ -708,7 +732,7 @@ def attack_score(name: str, evidence: Evidence, _: Challenge, policy: LivenessPo
             Reason.NOT_MEASURED if evidence.track and any(s.faces for s in evidence.track.sightings) else Reason.NO_FACE
         )
         return CheckResult.unjudged(name, code, unit=limit.unit)
-    score = round(float(np.median([s.live_probability for s in evidence.spoof])), 3)
+    score = round(_live_probability(evidence), 3)
     if score < limit.value:
         return CheckResult.failed(name, Reason.ATTACK_SUSPECTED, score, limit.value, limit.unit)
     return CheckResult.passed(name, score, limit.value, limit.unit)
@@ -730,6 +754,24 @@ def no_flicker(name: str, evidence: Evidence, _: Challenge, policy: LivenessPoli
     """No bands of a screen's refresh roll over the picture, beyond those of mains light."""
     found = None if evidence.picture is None else evidence.picture.flicker
     return _at_most(name, found, policy.flicker, Reason.SCREEN_SEEN, _no_face(evidence))
+
+
+def few_attack_signs(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
+    """Weak signs of a print or screen, one vote each: alone any of them is found on real takes, together they are not."""
+    limit, seen = policy.weak_signs, evidence.picture
+    if seen is None or seen.moire is None or seen.border is None or seen.flicker is None or not evidence.spoof:
+        return CheckResult.unjudged(name, _no_face(evidence), unit=limit.unit)
+    votes = (
+        _live_probability(evidence) < policy.weak_attack_score.value,
+        seen.moire > policy.weak_moire.value,
+        seen.border > policy.weak_border.value,
+        seen.flicker > policy.weak_flicker.value,
+    )
+    return _at_most(name, sum(votes), limit, Reason.ATTACK_SUSPECTED, Reason.NOT_MEASURED)
+
+
+def _live_probability(evidence: Evidence) -> float:
+    return float(np.median([score.live_probability for score in evidence.spoof]))
 
 
 def _always(_: Challenge) -> bool:
@@ -774,11 +816,13 @@ CHECKS: tuple[Check, ...] = tuple(
         (light, _always),
         (focus, _always),
         (starts_frontal, _always),
+        (nobody_else, _always),
         (tracking_holds, _always),
         (natural_motion, _always),
         (digits_said, _spoken),
         (mouth_moves, _spoken),
         (mouth_rests, _spoken),
+        (mouth_with_words, _spoken),
         (voice_fits, _spoken),
         (nods_as_asked, _nodded),
         (turns_as_asked, _always),
@@ -792,6 +836,7 @@ CHECKS: tuple[Check, ...] = tuple(
         (no_moire, _always),
         (no_border, _always),
         (no_flicker, _always),
+        (few_attack_signs, _always),
     )
 )
 """Every check, and for which challenges a verdict needs it."""

@@ -144,8 +144,8 @@ class Parallax:
 class Look:
     """One frame looked at on its own (no tracking), to tell a glide over a swap from one and the same face.
 
-    faces : how many faces were found in it. apart : distance of its eyes' middle from the tracked face's, over the distance
-    between the eyes; ``None`` when either shows no face.
+    faces : how many faces were found in it, by landmarks and by a detector of another make. apart : distance of its eyes'
+    middle from the tracked face's, over the distance between the eyes; ``None`` when either shows no face.
     """
 
     at_ms: int

@@ -31,8 +31,10 @@ from liveness.checks import level_dbfs, required, run_checks
 from liveness.decode import Picture, open_recording
 from liveness.digits import Language
 from liveness.evidence import (
+    Box,
     Evidence,
     Face,
+    FaceDetector,
     FaceEmbedder,
     FaceLandmarks,
     FaceTrack,
@@ -65,6 +67,10 @@ from liveness.verdict import Live, NotLive, Verdict, judge
 
 _DECODED_AHEAD = 6  # frames; in full size 1.4 MB each for 720p, 12 MB for 4K
 _PORTRAITS = 5
+_OTHER_WIDTH, _OTHER_SHARE = (
+    0.35,
+    0.3,
+)  # of the own face: smaller is a picture on the wall; overlapping is the own face again
 _T = TypeVar("_T")
 
 
@@ -72,12 +78,13 @@ _T = TypeVar("_T")
 class Engines:
     """The models of one process.
 
-    tracker, landmarks : frames that follow each other, and single ones. recognisers : for each language that can be heard one
-    or two of different make; the first one's word times are used.
+    tracker, landmarks : frames that follow each other, and single ones. detector : of another make, for who has no landmarks.
+    recognisers : for each language that can be heard one or two of different make; the first one's word times are used.
     """
 
     tracker: FaceTracker
     landmarks: FaceLandmarks
+    detector: FaceDetector
     embedder: FaceEmbedder
     spoof: SpoofScorer
     recognisers: Mapping[Language, tuple[SpeechRecogniser, ...]]
@@ -292,7 +299,7 @@ def _examined(
         heard = hearing.result()
         with spent.on("look_again"):
             wanted = _moments(track, front, turns, heard, challenge, own, mirrored)
-            looks, templates = _look_again(wanted, frames, engines.landmarks, engines.embedder)
+            looks, templates = _look_again(wanted, frames, engines)
         pixels = measuring.result()
     evidence = Evidence(
         facts=capture.facts,
@@ -411,7 +418,7 @@ def _moments(
 
 
 def _look_again(
-    wanted: Sequence[Moment], frames: Mapping[int, Frame], landmarks: FaceLandmarks, embedder: FaceEmbedder
+    wanted: Sequence[Moment], frames: Mapping[int, Frame], engines: Engines
 ) -> tuple[tuple[Look, ...], tuple[PhaseTemplate, ...]]:
     """Each moment's frame by itself: who follows a face from frame to frame may glide over a swap. Templates are made of the
     face found anew."""
@@ -420,15 +427,29 @@ def _look_again(
     for moment in wanted:
         for sighting in moment.candidates:
             image = frames[sighting.at_ms].image
-            found = landmarks.find(image)
+            found = engines.landmarks.find(image)
             looks[sighting.at_ms] = Look(
-                at_ms=sighting.at_ms, faces=len(found), apart=_apart(found[0], sighting.faces[0]) if found else None
+                at_ms=sighting.at_ms,
+                faces=max(len(found), 1 + _others(engines.detector.boxes(image), sighting.faces[0].box)),
+                apart=_apart(found[0], sighting.faces[0]) if found else None,
             )
             if found:
-                made = embedder.embed(image, found[0].points)
+                made = engines.embedder.embed(image, found[0].points)
                 templates.append(PhaseTemplate(at_ms=sighting.at_ms, phase=moment.phase, template=made))
                 break
     return tuple(looks[at_ms] for at_ms in sorted(looks)), tuple(templates)
+
+
+def _others(boxes: Sequence[Box], own: Box) -> int:
+    """How many boxes are of somebody else: beside the own face, and not much smaller."""
+    return sum(box.width >= _OTHER_WIDTH * own.width and _shared(box, own) < _OTHER_SHARE for box in boxes)
+
+
+def _shared(box: Box, own: Box) -> float:
+    """Share of ``box`` that lies in ``own``."""
+    x = min(box.x + box.width, own.x + own.width) - max(box.x, own.x)
+    y = min(box.y + box.height, own.y + own.height) - max(box.y, own.y)
+    return max(x, 0.0) * max(y, 0.0) / max(box.width * box.height, 1e-9)
 
 
 def _apart(found: Face, tracked: Face) -> float:

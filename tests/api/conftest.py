@@ -30,7 +30,7 @@ from api.app import create_app, open_service
 from api.auth import Role, create_key
 from api.database import Database, embedded_server, new_engine, upgrade
 from api.engines import Bounded, FaceEngines
-from api.judging import Judged, Judges, judge_challenge
+from api.judging import HandedIn, Judged, Judges, judge_challenge
 from api.keys import open_keys
 from api.rendering import Renderers
 from api.service import Service, wall_clock
@@ -40,14 +40,12 @@ from consent.terms import current
 from likeness.double import Double
 from likeness.errors import RenderError
 from likeness.generate import Clip, Generator, RenderRequest
-from liveness.attestation import Attestation, vouched
+from liveness.attestation import vouched
 from liveness.capture import Audio, RgbImage
-from liveness.challenge import Challenge
 from liveness.digits import Language
 from liveness.errors import EngineError, MediaError
 from liveness.evidence import Box, Face, FoundFace
-from liveness.live import LiveLog
-from liveness.policy import Assurance, LivenessPolicy
+from liveness.policy import Assurance
 from liveness.reasons import Reason
 from liveness.template import FaceTemplate, template
 from liveness.verdict import CheckResult, judge
@@ -126,19 +124,9 @@ class ColourEmbedder:
 class ScriptedExaminer:
     """Says what the recording says: ``live R,G,B``, ``fail CODE``, ``broken``, ``crash``; anything else is no recording."""
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-    ) -> Judged:
-        word, _, rest = data.decode("utf-8", "replace").partition(" ")
-        sha256 = hashlib.sha256(data).hexdigest()
+    def examine(self, handed: HandedIn) -> Judged:
+        word, _, rest = handed.data.decode("utf-8", "replace").partition(" ")
+        sha256 = hashlib.sha256(handed.data).hexdigest()
         if word == "crash":
             raise EngineError("made to fail")
         if word not in ("live", "fail"):
@@ -149,8 +137,9 @@ class ScriptedExaminer:
             else CheckResult.failed("scripted", Reason(rest.split()[0]), 12.5, 25, "deg")
         )
         verdict = judge(
-            [result], required=["scripted"], challenge=challenge, capture_sha256=sha256, policy=policy,
-            models={"face_embedding": "colours 1"}, now=now, attested=vouched(attestation),
+            [result], required=["scripted"], challenge=handed.challenge, capture_sha256=sha256,
+            policy=handed.policy,
+            models={"face_embedding": "colours 1"}, now=handed.now, attested=vouched(handed.attestation),
         )  # fmt: skip
         if word == "fail":
             return Judged(verdict=verdict, timing_ms={"all": 1})

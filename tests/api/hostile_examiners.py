@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import datetime
 from pathlib import Path
 
-from api.judging import Judged
+from api.judging import HandedIn, Judged
 from api.settings import Settings
-from liveness.attestation import Attestation
-from liveness.challenge import Challenge
-from liveness.live import LiveLog
-from liveness.policy import LivenessPolicy
 from tests.api.conftest import ScriptedExaminer
 
 _KEPT: list[bytes] = []
@@ -23,18 +18,8 @@ class Hostage(ScriptedExaminer):
     """Does what the recording says: ``hang``, ``hang natively``, ``eat``, ``gulp``, ``leak``, ``segfault``, ``exit``,
     ``lie``; else as scripted."""
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-    ) -> Judged:
-        match data.decode("utf-8", "replace"):
+    def examine(self, handed: HandedIn) -> Judged:
+        match handed.data.decode("utf-8", "replace"):
             case "hang":
                 time.sleep(3600)
             case "hang natively":  # holds the interpreter's lock, so no thread of ours can run
@@ -57,7 +42,7 @@ class Hostage(ScriptedExaminer):
                 return _Command()  # type: ignore[return-value]
             case _:
                 pass
-        return super().examine(data, challenge, policy=policy, mirrored=mirrored, now=now, attestation=attestation)
+        return super().examine(handed)
 
 
 class _Command:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from api.judge_process import Bounds, Ending, JudgeFailed, JudgeProcess, resident_bytes
-from api.judging import Judged
+from api.judging import HandedIn, Judged
 from api.settings import Settings
 from liveness.challenge import Challenge
 from liveness.errors import EngineError, MediaError
@@ -36,7 +36,9 @@ def judge(opens: str = HOSTAGE, *, seconds: float = 30.0, start_seconds: float =
 
 
 def judged(process: JudgeProcess, words: bytes, asked: Challenge | None = None) -> Judged:
-    return process.examine(words, asked or challenge(), policy=STRICT, mirrored=False, now=NOW)
+    return process.examine(
+        HandedIn(data=words, challenge=asked or challenge(), policy=STRICT, mirrored=False, now=NOW)
+    )
 
 
 def failed(process: JudgeProcess, words: bytes) -> str:
@@ -157,6 +159,7 @@ def test_signals_to_the_whole_group_leave_it_to_the_worker() -> None:
 _WORKER = """
 import sys, threading
 from api.judge_process import Bounds, JudgeProcess
+from api.judging import HandedIn
 from api.settings import Settings
 from liveness.policy import STRICT
 from tests.people import NOW, challenge
@@ -166,7 +169,9 @@ say = lambda: print(process.pid, flush=True)
 threading.Timer(1.0, say).start()
 if sys.argv[1] == "idle":
     threading.Event().wait()
-process.examine(sys.argv[1].encode(), challenge(), policy=STRICT, mirrored=False, now=NOW)
+process.examine(
+    HandedIn(data=sys.argv[1].encode(), challenge=challenge(), policy=STRICT, mirrored=False, now=NOW)
+)
 """
 
 

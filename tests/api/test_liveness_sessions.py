@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from api.engines import Bounded
+from api.judging import HandedIn, Judged, Judges, judge_challenge
 from api.media import Erased
 from api.queue import MOST_TRIES
 from api.routes_liveness import CAPTURE_MAX_BYTES
 from api.sweeping import sweep
 from api.tables import ChallengeRow, DataKeyRow, SessionRow
-from tests.api.conftest import World, content_digest
+from liveness.evidence import Fingerprint
+from tests.api.conftest import ScriptedExaminer, World, content_digest
 
 pytestmark = pytest.mark.service
 
@@ -70,6 +74,7 @@ def test_a_failed_attempt_says_what_to_do_and_no_numbers(world: World) -> None:
     seen = world.call("GET", f"{SESSIONS}/{session['session_id']}", "auditor").json()
     assert seen["verdicts"][0]["checks"][0] | {"unit": "deg"} == {
         "name": "scripted", "outcome": "fail", "value": 12.5, "limit": 25, "unit": "deg", "code": "turn_missing",
+        "place": None,
     }  # fmt: skip
 
 
@@ -397,3 +402,42 @@ def test_a_recording_larger_than_its_challenge_allows_is_not_taken(world: World)
     slow = world.session("user-2")
     wish(world, slow, extra_time=True)
     assert world.capture(slow, bytes(20_000_001)).status_code == 202
+
+
+# --- copies of earlier takes -----------------------------------------------------------------------------------------
+
+
+class Remembering(ScriptedExaminer):
+    """Gives every take a fingerprint of its own, and remembers which earlier ones it was told of."""
+
+    def __init__(self) -> None:
+        self.earlier: list[tuple[Fingerprint, ...]] = []
+
+    def examine(self, handed: HandedIn) -> Judged:
+        self.earlier.append(handed.earlier)
+        words = tuple(handed.data[-9:].rjust(9, b" "))
+        return replace(super().examine(handed), fingerprint=Fingerprint(words=words))
+
+
+def test_a_take_is_held_against_the_persons_earlier_ones_and_nobody_elses(world: World) -> None:
+    examiner = Remembering()
+    judges = Judges(examiner=examiner, bound=Bounded(1))
+
+    def attempt(subject_ref: str, number: int) -> None:
+        session = world.session(subject_ref)
+        challenge = world.challenge(session)
+        world.capture(session, f"fail no_face take {number}".encode())
+        assert judge_challenge(world.service, judges, challenge["challenge_id"])
+
+    attempt("user-1", 1)
+    attempt("user-2", 2)
+    attempt("user-1", 3)
+    assert [len(earlier) for earlier in examiner.earlier] == [0, 0, 1]
+    assert bytes(examiner.earlier[2][0].words) == b"ce take 1"
+    world.clock.move(91 * 86_400)
+    attempt("user-1", 4)
+    assert examiner.earlier[3] == (), "what is older than 90 days is not looked at"
+    sweep(world.service)
+    with world.service.database.transaction() as store:
+        kept = store.connection.execute("SELECT count(*) FROM fingerprints").fetchone()
+    assert kept == (1,), "and not kept"

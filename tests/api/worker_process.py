@@ -9,22 +9,17 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 
 from api.app import open_service
 from api.database import Database, new_engine
 from api.engines import Bounded, FaceEngines
 from api.judge_process import Bounds, JudgeProcess
-from api.judging import Examiner, Judged, Judges
+from api.judging import Examiner, HandedIn, Judged, Judges
 from api.service import log_to_stderr
 from api.settings import Settings
 from api.worker import Rhythm, Workshop, work
-from liveness.attestation import Attestation
-from liveness.challenge import Challenge
 from liveness.digits import Language
-from liveness.live import LiveLog
-from liveness.policy import LivenessPolicy
 from tests.api.conftest import ColourEmbedder, ColourFinder, ScriptedExaminer, renderers
 
 HOSTAGE = "tests.api.hostile_examiners:hostage"
@@ -41,19 +36,9 @@ class HangingExaminer(ScriptedExaminer):
     def __init__(self, hold: Path) -> None:
         self._hold = hold
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-    ) -> Judged:
+    def examine(self, handed: HandedIn) -> Judged:
         hang(self._hold)
-        return super().examine(data, challenge, policy=policy, mirrored=mirrored, now=now, attestation=attestation)
+        return super().examine(handed)
 
 
 def main(url: str, var: str, keys: str, hold: str) -> None:

@@ -78,6 +78,7 @@ def read(out: Path) -> Capture:
 
 @pytest.fixture(scope="module")
 def engines(weights: Path) -> Engines:
+    from liveness.detect_onnx import RfbDetector
     from liveness.embed_insightface import ArcFaceEmbedder
     from liveness.faces_mediapipe import MediapipeFaces
     from liveness.speech_whisper import WhisperDigits
@@ -92,6 +93,7 @@ def engines(weights: Path) -> Engines:
     return Engines(
         tracker=faces,
         landmarks=faces,
+        detector=RfbDetector(file("face_detector"), card("face_detector").sha256),
         embedder=ArcFaceEmbedder(file("face_embedder"), card("face_embedder").sha256),
         spoof=SpoofOnnx(file("spoof"), card("spoof").sha256),
         recognisers={

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
 import struct
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -48,7 +49,22 @@ def quarters(width: int, height: int) -> RgbImage:
     return image
 
 
+@contextmanager
+def as_scheduled() -> Iterator[None]:
+    """Run as root, the AV1 encoder makes its caller a real-time process, and so every process that one starts, which then
+    starve each other."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 @lru_cache(maxsize=64)
+@as_scheduled()
 def recording(
     container: str = "mp4",
     video: str | None = "libx264",

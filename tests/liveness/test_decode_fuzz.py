@@ -20,7 +20,7 @@ import pytest
 from tests.liveness.mutants import MOST_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = int(os.environ.get("MIEN_FUZZ_FILES", "300"))
+FILES = int(os.environ.get("FUZZ_FILES", "300"))
 PROCESSES = 2
 LONGEST_S = 30.0  # for one file, on a busy machine
 
