@@ -50,6 +50,7 @@ PROBLEMS: dict[str, Kind] = {
     "policy_unknown": Kind(422, "There is no liveness policy of that name"),
     "session_expired": Kind(410, "The session's time ran out"),
     "session_not_ready": Kind(409, "The session is not at that step"),
+    "camera_statement_invalid": Kind(400, "What was said of the camera cannot be read"),
     "locked_out": Kind(429, "Too many attempts failed; the person or device must wait"),
     "no_attempts_left": Kind(409, "All attempts of this session are used"),
     "challenge_missing": Kind(409, "No challenge was issued for this recording"),

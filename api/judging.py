@@ -68,8 +68,9 @@ class Judged:
 class HandedIn:
     """A recording as it was handed in for a challenge, with all that the service knows of it.
 
-    attestation : what a device's maker said of it. live : the log of its live session. earlier : fingerprints of the same
-    person's other recordings.
+    attestation : what a device's maker said of it. camera_risks : names of what stood out in what the client said of its
+    camera; ``None`` when it said nothing. live : the log of its live session. earlier : fingerprints of the same person's
+    other recordings.
     """
 
     data: bytes = field(repr=False)
@@ -78,6 +79,7 @@ class HandedIn:
     mirrored: bool
     now: datetime
     attestation: Attestation | None = None
+    camera_risks: tuple[str, ...] | None = None
     live: LiveLog | None = None
     earlier: tuple[Fingerprint, ...] = field(default=(), repr=False)
 
@@ -189,6 +191,7 @@ def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, trie
             mirrored=bool(row.mirrored),
             now=now,
             attestation=None if row.attestation is None else attestation_of(row.attestation),
+            camera_risks=None if row.client_signs is None else tuple(row.client_signs["risks"]),
             live=None if row.live_log is None else LiveLog.from_json(row.live_log),
             earlier=tuple(from_bytes(each) for each in earlier),
         )
@@ -239,6 +242,7 @@ def _write(service: Service, session_id: str, handed: HandedIn, judged: Judged) 
     detail = verdict_json(verdict, judged.timing_ms) | {
         "media_code": judged.media_code,
         "attestation": None if attestation is None else attestation_json(attestation),
+        "camera_risks": None if handed.camera_risks is None else list(handed.camera_risks),
     }
     with service.database.transaction() as store:
         session = store.get(SessionRow, session_id, lock=True)

@@ -32,12 +32,13 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from api.auth import Person, authenticate
 from api.errors import Problem
 from api.live_guidance import Blind, Found, Guidance, LiveSessions
-from api.routes_liveness import advice_of, draw, shown, take
+from api.routes_liveness import advice_of, draw, shown, signs_of, take
 from api.schemas import Body, ChallengeWish
 from api.service import Service
 from api.storage import policy_of
 from api.tables import ChallengeRow, SessionRow, VerdictRow
 from liveness import session as life
+from liveness.camera_signs import LONGEST
 from liveness.challenge import Challenge, Reveal, SayDigits
 from liveness.container import Container, recognise
 from liveness.digits import Language
@@ -73,10 +74,13 @@ class LiveStart(Body):
     mirrored: bool = False
     path: Path = Path.STANDARD
     extra_time: bool = False
+    camera: Annotated[str, StringConstraints(max_length=LONGEST)] | None = Field(
+        None, description="as the header Mien-Camera of an upload"
+    )
 
 
 class LiveDone(Body):
-    """Everything was sent. attestation : what the device vouches for, each as a ``Device-Attestation`` header would say it."""
+    """Everything was sent. attestation : what the device vouches for, each as a ``Mien-Attestation`` header would say it."""
 
     type: Literal["done"]
     attestation: tuple[Annotated[str, StringConstraints(max_length=65_536)], ...] = Field(default=(), max_length=4)
@@ -133,6 +137,9 @@ async def _opened(
         start = _STARTED.validate_json(message.get("text") or "")
     except ValidationError:
         raise Problem("request_invalid", "the first message is start") from None
+
+    if start.camera is not None:
+        signs_of(start.camera)  # what cannot be read is refused before anything is spent
 
     def who() -> Person:
         with service.database.transaction() as store:
@@ -194,6 +201,7 @@ class _Session:
                 await self._send(
                     type="ready",
                     challenge_id=challenge.challenge_id,
+                    nonce=challenge.nonce,
                     of=len(challenge.steps),
                     expires_at=challenge.expires_at.isoformat().replace("+00:00", "Z"),
                     attempts_left=self._attempts_left,
@@ -354,7 +362,7 @@ class _Session:
         def seal() -> None:
             take(
                 self._service, self._session_id, self._person, data, self._start.mirrored, self._vouching,
-                live=(challenge.challenge_id, take_.log),
+                live=(challenge.challenge_id, take_.log), camera=self._start.camera,
             )  # fmt: skip
 
         try:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -34,6 +35,7 @@ from api.service import Service, TheService
 from api.storage import Store, challenge_of, new_id, policy_of, steps_to_json
 from api.tables import ChallengeRow, SessionRow, VerdictRow
 from liveness import session as life
+from liveness.camera_signs import LONGEST, CameraSigns, read_signs, risks
 from liveness.challenge import Challenge, Nod, Reveal, SayDigits, Step, Turn, issue
 from liveness.digits import Language
 from liveness.live import LiveLog
@@ -43,8 +45,10 @@ from liveness.reasons import ADVICE, Reason
 
 router = APIRouter(prefix="/v1/liveness/sessions", tags=["live checks"], route_class=Call)
 
+CAMERA_HEADER = "Mien-Camera"
 CAPTURE_KEPT = timedelta(minutes=15)  # the raw recording goes when it is judged; this bounds it when nobody judges
 CAPTURE_MAX_BYTES = int(POLICIES["strict"].on(Path.STANDARD, extra_time=True).max_bytes.value)
+_AS_USUAL = ChallengeWish()
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{43,44}):\s*(?:,|$)")
 
 
@@ -85,11 +89,9 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
 
 
 @router.post("/{session_id}/challenge", status_code=201)
-def challenge(
-    session_id: str, person: Subject, service: TheService, wish: ChallengeWish | None = None
-) -> ChallengeMade:
+def challenge(session_id: str, person: Subject, service: TheService, wish: ChallengeWish = _AS_USUAL) -> ChallengeMade:
     """Draw a fresh challenge, on the path the person chose. It is spent by the first recording sent for it."""
-    drawn, left = draw(service, session_id, person, wish or ChallengeWish(), reveal=Reveal.AT_ONCE)
+    drawn, left = draw(service, session_id, person, wish, reveal=Reveal.AT_ONCE)
     return ChallengeMade(
         challenge_id=drawn.challenge_id,
         digits=drawn.digits,
@@ -208,6 +210,14 @@ def locked(
                 "example": "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
             },
             {
+                "name": CAMERA_HEADER,
+                "in": "header",
+                "required": False,
+                "description": "what the client knows of its camera, as JSON; auditors see what stands out",
+                "schema": {"type": "string", "maxLength": LONGEST},
+                "example": '{"label": "Front Camera", "width": 1280, "height": 720, "fps": 30, "delivered_fps": 29.6}',
+            },
+            {
                 "name": attestation.HEADER,
                 "in": "header",
                 "required": False,
@@ -224,7 +234,16 @@ async def capture(
     """Hand in the recording of the challenge. ``mirrored``: its pictures are mirrored, as some front cameras give them."""
     data = await read_with_digest(request, CAPTURE_MAX_BYTES)
     vouching = request.headers.getlist(attestation.HEADER)
-    return await run_in_threadpool(take, service, session_id, person, data, mirrored, vouching)
+    camera = request.headers.get(CAMERA_HEADER)
+    return await run_in_threadpool(take, service, session_id, person, data, mirrored, vouching, camera=camera)
+
+
+def signs_of(camera: str) -> CameraSigns:
+    """What a client says of its camera. Raises: Problem."""
+    try:
+        return read_signs(camera)
+    except ValueError as error:
+        raise Problem("camera_statement_invalid", str(error)) from None
 
 
 def take(
@@ -236,11 +255,14 @@ def take(
     vouching: list[str],
     *,
     live: tuple[str, LiveLog] | None = None,
+    camera: str | None = None,
 ) -> CaptureTaken:
     """Spend the challenge on these bytes. ``live``: the challenge they were recorded for in a live session, and its log.
+    ``camera``: what the client says of its camera.
 
-    Raises: Problem when there is no such challenge to spend.
+    Raises: Problem when there is no such challenge to spend, or the camera's statement cannot be read.
     """
+    signs = None if camera is None else signs_of(camera)
     now, sha256 = service.now(), hashlib.sha256(data).hexdigest()
     with service.database.transaction() as store:
         row = _own_session(store, session_id, person, now=now)
@@ -258,6 +280,7 @@ def take(
             raise Problem("body_too_large", f"at most {most} bytes")
         row.state = _advance(row.state, life.SessionEvent.CAPTURE)
         given.spent_at, given.capture_sha256, given.mirrored = now, sha256, mirrored
+        given.client_signs = None if signs is None else asdict(signs) | {"risks": [risk.value for risk in risks(signs)]}
         given.live_log = None if live is None else live[1].to_json()
         attestation.hear(store, service.attestation, row, given, vouching, now=now)
         given.reused = not store.see_capture(sha256, given.challenge_id, now=now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from api.judging import FINGERPRINTS_KEPT
 from api.service import Service
 from api.tables import SessionRow
 from liveness import session as life
@@ -20,7 +21,7 @@ def sweep(service: Service) -> int:
     1. sessions whose time is over without a consent: their key, and with it recording, templates and portrait
     2. handed-in media past its deadline
     3. anything else sealed with a deadline
-    4. answers kept for idempotency longer than a day, and tokens that ended
+    4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
     """
     now = service.now()
@@ -44,6 +45,7 @@ def sweep(service: Service) -> int:
         for sealed_id in store.sealed_due(now):  # 3
             service.vault.erase(store, sealed_id, now=now)
             erased += 1
+        store.forget_fingerprints(now - FINGERPRINTS_KEPT)
         store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 4
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:

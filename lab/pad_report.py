@@ -23,6 +23,23 @@ LEFT: Mapping[str, str] = {
         "is a person relayed in real time, or an injection. What is left is the time of answers to cues, and an attested "
         "device."
     ),
+    "time_compressed": (
+        "a take made slowly and sped up looks like one made quickly. In a live session the server's clock tells (`real_time`, "
+        "`response_times`); a recording handed in whole has no such clock, and its verdict says `at_once`."
+    ),
+    "reencoded": (
+        "the content is the person's own, done as asked; only the file was made again. A copy of one handed in before is "
+        "known by its fingerprint (`new_capture`), which needs the earlier one and is not part of this corpus."
+    ),
+    "reencoded_unmarked": (
+        "the content is the person's own, done as asked; only the file was made again, and names no editor. A copy of one "
+        "handed in before is known by its fingerprint (`new_capture`), which needs the earlier one and is not part of this "
+        "corpus."
+    ),
+    "voice_over": (
+        "the face says other words in the rhythm of the digits, so that the mouth opens and closes nearly in time. Tighter "
+        "limits on mouth and voice would stop more; how many real people they would turn away, nobody has measured yet."
+    ),
     "prompted": (
         "whoever prompts cannot be seen, and a soft voice is hardly heard; the person who is seen does all that is asked."
     ),

@@ -108,7 +108,9 @@ def not_edited(name: str, evidence: Evidence, _: Challenge, policy: LivenessPoli
     """The container names no editor, screen recorder or virtual camera. Who strips the name is not stopped here."""
     app = evidence.facts.writing_app.lower()
     marks = [mark for mark in EDITORS if mark in app]
-    if policy.simulated_captures:  # our simulator writes with the same library as many converters
+    if (
+        policy.simulated_captures or SIMULATOR_MARK in app
+    ):  # it writes with the library of many converters, and is named above
         marks = [mark for mark in marks if mark != "lavf"]
     if marks:
         return CheckResult.failed(name, Reason.EDITED_RECORDING, len(marks), 0, "editor marks")

@@ -36,9 +36,7 @@ def judge(opens: str = HOSTAGE, *, seconds: float = 30.0, start_seconds: float =
 
 
 def judged(process: JudgeProcess, words: bytes, asked: Challenge | None = None) -> Judged:
-    return process.examine(
-        HandedIn(data=words, challenge=asked or challenge(), policy=STRICT, mirrored=False, now=NOW)
-    )
+    return process.examine(HandedIn(data=words, challenge=asked or challenge(), policy=STRICT, mirrored=False, now=NOW))
 
 
 def failed(process: JudgeProcess, words: bytes) -> str:

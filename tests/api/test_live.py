@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.app import create_app
 from api.engines import Bounded, FaceEngines
-from api.judging import Judged, Judges, judge_challenge, live_timing
+from api.judging import HandedIn, Judged, Judges, judge_challenge, live_timing
 from api.live_guidance import LiveSessions
 from api.routes_live import MESSAGE_MAX_BYTES
 from lab.live_client import LivePhone, live_person, new_session, perform_live, served
 from likeness.encode import GrowingWebm
-from liveness.attestation import Attestation
 from liveness.capture import RgbImage
-from liveness.challenge import Challenge
 from liveness.digits import Language
 from liveness.evidence import Box, Face
-from liveness.live import LiveLog, Patience
-from liveness.policy import LivenessPolicy
+from liveness.live import Patience
 from liveness.reasons import Reason
 from liveness.verdict import CheckResult, judge
 from tests.api.conftest import ALICE, ColourEmbedder, ColourFinder, World, colour_template, picture_of
@@ -107,19 +103,9 @@ class TimedExaminer:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def examine(
-        self,
-        data: bytes,
-        challenge: Challenge,
-        *,
-        policy: LivenessPolicy,
-        mirrored: bool,
-        now: datetime,
-        attestation: Attestation | None = None,
-        live: LiveLog | None = None,
-        **_: Any,
-    ) -> Judged:
-        timing = None if live is None else live_timing(data, live, challenge.limits(policy))
+    def examine(self, handed: HandedIn) -> Judged:
+        own = handed.challenge.limits(handed.policy)
+        timing = None if handed.live is None else live_timing(handed.data, handed.live, own)
         self.seen.append(timing)
         in_time = timing is not None and abs(timing.clock_ratio - 1) < 0.25
         result = (
@@ -128,8 +114,8 @@ class TimedExaminer:
             else CheckResult.failed("real_time", Reason.NOT_IN_REAL_TIME, 2, 1, "")
         )
         verdict = judge(
-            [result], required=["real_time"], challenge=challenge, capture_sha256="ab" * 32, policy=policy,
-            models={}, now=now,
+            [result], required=["real_time"], challenge=handed.challenge, capture_sha256="ab" * 32,
+            policy=handed.policy, models={}, now=handed.now,
         )  # fmt: skip
         return Judged(verdict=verdict, timing_ms={}, templates=(colour_template(ALICE),), portrait=picture_of(ALICE))
 

@@ -441,3 +441,26 @@ def test_a_take_is_held_against_the_persons_earlier_ones_and_nobody_elses(world:
     with world.service.database.transaction() as store:
         kept = store.connection.execute("SELECT count(*) FROM fingerprints").fetchone()
     assert kept == (1,), "and not kept"
+
+
+# --- what a client says of its camera --------------------------------------------------------------------------------
+
+
+def test_a_virtual_camera_is_a_risk_for_auditors_and_changes_no_verdict(world: World) -> None:
+    session = world.session()
+    challenge = world.challenge(session)
+    said = {"Mien-Camera": '{"label": "OBS Virtual Camera", "automated": true}'}
+    assert world.capture(session, b"live 200,40,40", headers=said).status_code == 202
+    world.judge(challenge)
+    assert status(world, session)["status"] == "passed"
+    assert "virtual" not in str(status(world, session))
+    seen = world.call("GET", f"{SESSIONS}/{session['session_id']}", "auditor").json()
+    assert seen["verdicts"][0]["camera_risks"] == ["virtual_camera", "automated"]
+
+
+def test_a_camera_statement_that_cannot_be_read_is_refused_and_costs_nothing(world: World) -> None:
+    session = world.session()
+    world.challenge(session)
+    refused = world.capture(session, b"live 200,40,40", headers={"Mien-Camera": "{"})
+    assert (refused.status_code, code(refused)) == (400, "camera_statement_invalid")
+    assert world.capture(session, b"live 200,40,40").status_code == 202

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 from liveness.decode import MediaCode, decode, decode_picture, decode_sound, packet_positions, sample_pictures, still
 from liveness.errors import MediaError
@@ -175,8 +176,16 @@ def read(number: int) -> dict[str, object]:
     except BaseException as error:
         outcome, wrong = "wrong", f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = most_memory()
     return {"n": number, "kind": seed.kind, "outcome": outcome, "wrong": wrong, "seconds": seconds, "peak": peak}
+
+
+def most_memory() -> int:
+    """Bytes this process had at most. ``ru_maxrss`` would count what its parent had before it became this program."""
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def main(first: int, count: int, step: int) -> None:

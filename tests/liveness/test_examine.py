@@ -16,6 +16,7 @@ import pytest
 
 from api.engines import open_examining
 from api.judge_process import JudgeProcess
+from api.judging import HandedIn
 from api.settings import Settings
 from likeness.mesh import PortraitMesh, Pose
 from liveness import model_onnx
@@ -173,7 +174,7 @@ def test_threads_change_nothing(
 
 def test_another_process_gives_the_same_answer(take: bytes, settings: Settings, examined: Examination) -> None:
     with JudgeProcess(settings) as judge:
-        found = judge.examine(take, challenge(), policy=SIMULATED, mirrored=False, now=NOW)
+        found = judge.examine(HandedIn(data=take, challenge=challenge(), policy=SIMULATED, mirrored=False, now=NOW))
     assert answer(found.verdict) == answer(examined.verdict)
 
 

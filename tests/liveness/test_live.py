@@ -161,7 +161,7 @@ def test_no_cue_is_shown_before_a_face_looks_at_the_camera_in_the_recording() ->
         assert not any(isinstance(action, ShowCue) for action in take.saw(glance(face(), at_ms=at_ms), at_ms))
 
 
-@pytest.mark.parametrize(("brightness", "width"), [(48.0, 160), (120.0, 70)])
+@pytest.mark.parametrize(("brightness", "width"), [(STRICT.darkest.value + 3, 160), (120.0, 70)])
 def test_advice_on_light_and_distance_keeps_nobody_out(brightness: float, width: float) -> None:
     take = LiveTake(challenge(), STRICT, mirrored=False, began_ms=0)
     actions: list[Action] = []
