@@ -162,7 +162,7 @@ class JudgeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if _has_number(sys.stderr) else subprocess.DEVNULL,  # libraries print
                 pass_fds=(its.fileno(),),
-                env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | _ALLOCATION,
+                env=_environment(),
             )
         connection = Connection(ours.detach())
         with contextlib.suppress(OSError):  # it is gone already; whoever waits for it will know
@@ -251,6 +251,15 @@ def _watched(process: subprocess.Popen[bytes], seconds: float, memory: int) -> I
     finally:
         done.set()
         thread.join()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without our settings. OpenCV, once imported, leaves an empty entry in the path of libraries, which stands for the
+    folder we happen to be in: it is taken out."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | _ALLOCATION
+    if "LD_LIBRARY_PATH" in env:
+        env["LD_LIBRARY_PATH"] = ":".join(entry for entry in env["LD_LIBRARY_PATH"].split(":") if entry)
+    return env
 
 
 def resident_bytes(pid: int) -> int:
