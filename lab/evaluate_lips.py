@@ -34,8 +34,8 @@ _WORDS: Final = (
 )
 _DIGIT: Final = 4  # its place among the six words
 _SENTENCE_LEAD: Final = 0.0
-"""A sentence of 3 s has a fifth of a take's moments, too few for the limit of a whole take: at the right time mouth and voice must
-merely fit better than at any other."""
+"""A sentence of 3 s has a fifth of a take's moments, too few for the limit of a whole take: at the right time mouth and
+voice must merely fit better than at any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
