@@ -84,9 +84,8 @@ def measure_lips(folder: Path, engines: Engines, policy: LivenessPolicy) -> LipF
         ),
     )
     if judged := [lead for lead in own if lead is not None]:
-        notes.append(
-            f"lead of the own voice: {min(judged):.3f} to {max(judged):.3f}, limit for one sentence {_SENTENCE_LEAD:g}, for a whole take {policy.voice_lead.value:g}"
-        )
+        limits = f"limit for one sentence {_SENTENCE_LEAD:g}, for a whole take {policy.voice_lead.value:g}"
+        notes.append(f"lead of the own voice: {min(judged):.3f} to {max(judged):.3f}, {limits}")
     if judged := [lead for lead in foreign if lead is not None]:
         notes.append(f"lead of another's voice: {min(judged):.3f} to {max(judged):.3f}")
     return LipFigures(rates=rates, notes=tuple(notes))
