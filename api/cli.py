@@ -106,9 +106,15 @@ def _examine(options: argparse.Namespace) -> int:
         if challenge.digits and language not in engines.recognisers:
             raise InputInvalid(f"no speech recogniser for {language.value} is installed", code="language_unavailable")
         now = datetime.now(UTC)
-        found = examine_recording(data, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now)
+        repeated = []
+        for _ in range(max(1, options.repeat)):
+            found = examine_recording(
+                data, challenge, policy=policy, engines=engines, mirrored=options.mirrored, now=now
+            )
+            repeated.append(found.timing_ms["total"])
         timing = {"load_models": round(1000 * (loaded - start)), **found.timing_ms}
-        answer = json.dumps(verdict_json(found.verdict, timing), indent=2)
+        shown = verdict_json(found.verdict, timing) | ({"repeated_ms": repeated} if options.repeat > 1 else {})
+        answer = json.dumps(shown, indent=2)
         if options.plot:
             from liveness.plot import plot
 
@@ -577,6 +583,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.add_argument("--mirrored", action="store_true", help="the recording's pictures are mirrored")
     examine.add_argument("--policy", choices=("strict", "simulated"), default="strict")
     examine.add_argument("--json", metavar="FILE", help="write the verdict here too")
+    examine.add_argument("--repeat", type=int, default=1, metavar="N", help="judge it N times, for benchmarks (1)")
     examine.add_argument("--plot", metavar="FILE.png", help="draw yaw, mouth, digits and checks over time")
 
     simulate = _add(

@@ -28,7 +28,7 @@ from liveness.template import similarity, template
 _DIGITS, _TURNS = "480215", "left,right,left"
 _LONG_STEPS = "4802,left,1573,right,left,right"  # about 20 s
 _RUNS = 3
-_JUDGED = 12
+_JUDGED = 13
 _RULE_RUNS = 2000
 
 
@@ -104,49 +104,25 @@ def _examination(take: Path) -> list[Figure]:
 
 
 def _judging(take: Path) -> list[Figure]:
-    """A take of 20 s as a worker judges it: models loaded before, in the process that can be killed."""
-    from api.judge_process import JudgeProcess, resident_bytes
-    from api.judging import HandedIn
-    from api.settings import read_settings
-    from liveness.challenge import of_steps, read_steps
-    from liveness.digits import Language
-    from liveness.policy import SIMULATED
-
+    """A take of 20 s with models loaded before, as a worker judges it."""
     _run("simulate", str(take), "--steps", _LONG_STEPS)
-    now = datetime.now(UTC)
-    challenge = of_steps(read_steps(_LONG_STEPS), language=Language.ENGLISH, policy=SIMULATED, now=now)
-    handed = HandedIn(data=take.read_bytes(), challenge=challenge, policy=SIMULATED, mirrored=False, now=now)
-    seconds, peak = [], 0
-    with JudgeProcess(read_settings(os.environ)) as judge:
-        judge.examine(handed)  # loads what is loaded at first need
-        for _ in range(_JUDGED):
-            start = time.perf_counter()
-            judge.examine(handed)
-            seconds.append(time.perf_counter() - start)
-            peak = max(peak, _most_memory(judge.pid, resident_bytes(judge.pid)))
-    ranked = sorted(seconds)
+    asked = ("--steps", _LONG_STEPS, "--policy", "simulated", "--repeat", str(_JUDGED))
+    _, megabytes, answer = _run("examine", str(take), *asked)
+    ranked = sorted(json.loads(answer)["repeated_ms"][1:])  # the first loads what is loaded at first need
     return [
-        Figure(what="judge a 20 s 720p take, warm (p50)", value=statistics.median(ranked), unit="s", goal="<= 4"),
-        Figure(what="  p95", value=ranked[round(0.95 * (len(ranked) - 1))], unit="s", goal="<= 6"),
-        Figure(what="  most memory of the judge", value=peak / 1e6, unit="MB", goal="<= 1000 a worker"),
+        Figure(
+            what="judge a 20 s 720p take, warm (p50)", value=statistics.median(ranked) / 1000, unit="s", goal="<= 4"
+        ),
+        Figure(what="  p95", value=ranked[round(0.95 * (len(ranked) - 1))] / 1000, unit="s", goal="<= 6"),
+        Figure(what="  peak memory", value=megabytes, unit="MB", goal="<= 1000 a worker"),
     ]
 
 
-def _most_memory(pid: int, now: int) -> int:
-    """Bytes a process had at most, where the system tells; else what it has now."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return now
-    return 1024 * next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), now // 1024)
-
-
 def _live() -> list[Figure]:
-    from api.settings import read_settings
     from lab.live_client import measure_live
 
     figures = []
-    for each in measure_live(read_settings(os.environ).weights):
+    for each in measure_live(Path(os.environ.get("MIEN_WEIGHTS", "var/weights"))):
         goal = "<= 300" if each.at_once == 1 else ""
         figures.append(
             Figure(what=f"guidance, {each.at_once} live at once (p95)", value=each.p95_ms, unit="ms", goal=goal)
