@@ -22,7 +22,7 @@ from liveness import flow
 from liveness import policy as limits
 from liveness.capture import Capture, Frame, MediaFacts, RgbImage
 from liveness.challenge import Challenge, Direction, Turn, of_steps
-from liveness.checks import depth, turns_as_asked
+from liveness.checks import bend, depth, turns_as_asked
 from liveness.digits import Language
 from liveness.evidence import Evidence, FaceFinder, FaceTrack
 from liveness.examine import Engines
@@ -170,7 +170,8 @@ def _judged(capture: Capture, track: FaceTrack, policy: LivenessPolicy, path: li
         parallax=flow.parallax(frames, track, front, turns, mirrored=False),
     )
     turned = turns_as_asked("turns_as_asked", evidence, challenge, own).outcome is Outcome.PASS
-    return turned, depth("depth", evidence, challenge, own).outcome is Outcome.PASS
+    in_relief = (check(check.__name__, evidence, challenge, own) for check in (depth, bend))
+    return turned, all(found.outcome is Outcome.PASS for found in in_relief)
 
 
 def _capture(pictures: Sequence[RgbImage]) -> Capture:
