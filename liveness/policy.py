@@ -87,9 +87,11 @@ class LivenessPolicy:
 
     # cue by cue: on the server's clock
     earliest_response: Limit = Limit(
-        250, "ms after the cue", "liveness.md 2.1: reaction 0.25 to 4 s; who is quicker knew the cue"
+        250, "ms after the cue", "design: a simple human reaction is 0.2 to 0.3 s; who is quicker knew the cue"
     )
-    latest_response: Limit = Limit(4_000, "ms after the cue", "liveness.md 2.1: later leaves time to make the answer")
+    latest_response: Limit = Limit(
+        4_000, "ms after the cue", "design: reading and reacting takes 1 to 2 s; later leaves time to make the answer"
+    )
     cue_deadline: Limit = Limit(
         12_000, "ms", "design: reaction, then three digits or a turn with its return, twice over"
     )
@@ -265,7 +267,11 @@ class LivenessPolicy:
                 changed = replace(
                     changed,
                     digits=Limit(8, "digits", "design: 25.4 bit; 6.3 more than six digits, for what the turns lose"),
-                    turn_yaw=Limit(15, "deg", "liveness.md (b) 10: the least range; a bent print reads up to 19"),
+                    turn_yaw=Limit(
+                        15,
+                        "deg",
+                        "design: what a stiff neck still does; strongly bent prints read more, which depth tells",
+                    ),
                     turn_return=Limit(7, "deg", "design: half the turn"),
                 )
             case Path.NO_SPEECH:
