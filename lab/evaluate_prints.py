@@ -32,7 +32,8 @@ from liveness.verdict import Outcome
 
 FLAT_DEG = (30.0, 40.0, 50.0)
 BENT = tuple((radius, turned) for radius in (0.6, 1.0, 2.0) for turned in (30.0, 40.0))
-"""Radius of the cylinder in face widths, and how far it is turned (0.6 to 2.0 and 20 to 40 are what bent prints are usually tried with)."""
+"""Radius of the cylinder in face widths, and how far it is turned
+(0.6 to 2.0 and 20 to 40 are usual)."""
 
 _SIZE = (480, 640)
 _FACE_WIDTH = 0.42  # of the picture's width
