@@ -134,11 +134,6 @@ def spliced(studio: Studio, steps: tuple[Step, ...], *, faded: bool) -> Footage:
     )
 
 
-def joins_of(footage: Footage) -> tuple[int, ...]:
-    """When a spliced footage goes from one clip to the next: at each of its steps and words; milliseconds."""
-    return tuple(sorted({word.start_ms for word in footage.performance.words}))
-
-
 def _cut_list(
     steps: tuple[Step, ...], library: Sequence[Performance], chance: random.Random
 ) -> tuple[list[Cut], tuple[Word, ...], tuple[StepDone, ...]]:

@@ -157,7 +157,7 @@ class Look:
 class PictureSigns:
     """What the pixels say about the camera and what stood in front of it. ``None``: could not be measured.
 
-    brightness : median luma of the face, 0..255, over the take. clipped : share of the face's pixels at either end.
+    brightness : median luma of the face, 0..255, over the take.
     sharpness : median over frames of the face's detail, see ``picture.sharpness``.
     worst_cut : largest jump between neighbouring frames over what is usual in this take, ``take.worst_cut``.
     repeated : share of frames that repeat their neighbour, exactly or up to coding noise. longest_frozen_ms : longest run of
@@ -169,7 +169,6 @@ class PictureSigns:
     """
 
     brightness: float | None
-    clipped: float | None
     sharpness: float | None
     worst_cut: float | None
     repeated: float | None
@@ -188,7 +187,6 @@ class SoundSigns:
     hop_ms, loudness_dbfs : energy over time (``segments.loudness``), a reading every ``hop_ms`` from ``start_ms`` on.
     floor_jump_db : largest step of the noise floor from one side of a word to the other.
     digital_silence : share of the take that is exactly silent: no microphone is.
-    clipped : share of samples at full scale.
     """
 
     start_ms: int
@@ -196,7 +194,6 @@ class SoundSigns:
     loudness_dbfs: tuple[float, ...] = field(repr=False)
     floor_jump_db: float | None
     digital_silence: float
-    clipped: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

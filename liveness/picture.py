@@ -21,7 +21,6 @@ from liveness.take import Grey, face_blocks, longest_frozen_ms, loop_ms, repeate
 _T = TypeVar("_T")
 
 _LOOKED_AT = 12  # frames, for what hardly changes over a take
-_DARK, _BRIGHT = 5, 250  # either end of eight-bit luma, with room for coding noise
 _DETAIL_WIDTH_PX = 96  # faces are compared at this width
 _NOISE_BLOCK_PX = 16
 _STILL_SHARE = 0.25  # of the blocks of a picture are taken for still: those that change least
@@ -34,7 +33,6 @@ def picture_signs(frames: Sequence[Frame], track: FaceTrack, facts: MediaFacts) 
     blocks = face_blocks(greys, track)
     return PictureSigns(
         brightness=brightness(greys, track),
-        clipped=clipped(greys, track),
         sharpness=sharpness(greys, track),
         worst_cut=worst_cut(greys, track, times),
         repeated=None if blocks is None else repeated(blocks),
@@ -56,12 +54,6 @@ def brightness(greys: Sequence[Grey], track: FaceTrack) -> float | None:
     """Median luma of the face, 0..255, over the take."""
     medians = [float(np.median(face)) for face in _faces(greys, track)]
     return float(np.median(medians)) if medians else None
-
-
-def clipped(greys: Sequence[Grey], track: FaceTrack) -> float | None:
-    """Share of the face's pixels that are black or white, where nothing can be told any more; median over frames."""
-    shares = [float(np.mean((face <= _DARK) | (face >= _BRIGHT))) for face in _faces(greys, track)]
-    return float(np.median(shares)) if shares else None
 
 
 def sharpness(greys: Sequence[Grey], track: FaceTrack) -> float | None:

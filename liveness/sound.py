@@ -59,9 +59,6 @@ FAINTEST_BAND_DBFS: Final = -85.0
 EXACTLY_SILENT: Final = 2.0**-17
 """A sample below a quarter of the smallest step of 16-bit sound is zero, whatever decoder it went through."""
 
-FULL_SCALE: Final = 0.999
-"""A sample from here on is clipped."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Floor:
@@ -81,7 +78,6 @@ def sound_signs(audio: Audio, words: Sequence[Word]) -> SoundSigns:
         loudness_dbfs=tuple(round(float(value), 2) for value in level),
         floor_jump_db=floor_jump_db(floors(audio, level, words)),
         digital_silence=_silent_share(audio),
-        clipped=float(np.mean(np.abs(audio.samples) >= FULL_SCALE)) if len(audio.samples) else 0.0,
     )
 
 

@@ -122,7 +122,6 @@ def facts(**changes: object) -> MediaFacts:
 
 PICTURE = PictureSigns(
     brightness=128.0,
-    clipped=0.0,
     sharpness=1e6,
     worst_cut=0.0,
     repeated=0.0,
@@ -133,9 +132,7 @@ PICTURE = PictureSigns(
     border=0.0,
     flicker=0.0,
 )
-SOUND = SoundSigns(
-    start_ms=0, hop_ms=10, loudness_dbfs=(-60.0,) * 100, floor_jump_db=1.0, digital_silence=0.0, clipped=0.0
-)
+SOUND = SoundSigns(start_ms=0, hop_ms=10, loudness_dbfs=(-60.0,) * 100, floor_jump_db=1.0, digital_silence=0.0)
 REACTION_MS = 600
 FITS = VoiceMatch(lag_ms=40, fit=0.6, fit_elsewhere=0.2)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness.picture import brightness, clipped, luma, noise, picture_signs, sharpness
+from liveness.picture import brightness, luma, noise, picture_signs, sharpness
 from liveness.take import Grey
 from tests.liveness import pictured
 from tests.liveness.pictured import Doubles
@@ -29,13 +29,6 @@ def test_light_is_that_of_the_face_and_not_of_the_room() -> None:
     room[int(middle.y) : int(middle.y + middle.height), int(middle.x) : int(middle.x + middle.width)] = 60.0
     assert brightness(take(room), TRACK) == pytest.approx(60, abs=1)
     assert brightness(take(room), NOBODY) is None
-
-
-@pytest.mark.parametrize(("level", "share"), [(2.0, 1.0), (253.0, 1.0), (120.0, 0.0)])
-def test_black_and_white_are_counted_as_lost(level: float, share: float) -> None:
-    plain = np.full((pictured.HEIGHT, pictured.WIDTH), level)
-    assert clipped(take(plain, 0.5), TRACK) == pytest.approx(share, abs=0.01)
-    assert clipped(take(plain), NOBODY) is None
 
 
 def test_detail_falls_with_blur_but_not_with_contrast_light_or_noise() -> None:
@@ -85,7 +78,7 @@ def test_a_take_that_shows_nobody_leaves_out_what_needs_a_face() -> None:
     signs = picture_signs(frames, NOBODY, facts())
     unmeasured = {field.name for field in fields(signs) if getattr(signs, field.name) is None}
     assert unmeasured == {
-        *("brightness", "clipped", "sharpness", "worst_cut", "repeated"),
+        *("brightness", "sharpness", "worst_cut", "repeated"),
         *("longest_frozen_ms", "loop_ms", "moire", "border"),
     }
 

@@ -105,12 +105,6 @@ def test_exact_silence_between_words_is_counted() -> None:
     assert share == pytest.approx(1 - spoken_ms / (len(sound) * 1000 / RATE_HZ), abs=0.1)
 
 
-def test_clipping_is_counted() -> None:
-    sound, said = take(0)
-    assert sound_signs(recorded(sound), said.words).clipped == 0
-    assert sound_signs(recorded(sound * 20), said.words).clipped > 0.02
-
-
 def test_loudness_is_on_the_clock_of_the_capture() -> None:
     sound, said = take(0)
     audio = Audio(samples=recorded(sound).samples, rate_hz=RATE_HZ, start_ms=-70)
@@ -129,7 +123,7 @@ def test_without_words_or_sound_the_floor_is_not_measured() -> None:
     sound, _ = take(0)
     assert sound_signs(recorded(sound), ()).floor_jump_db is None
     nothing = sound_signs(Audio(samples=np.zeros(0, np.float32), rate_hz=RATE_HZ), ())
-    assert (nothing.floor_jump_db, nothing.digital_silence, nothing.clipped) == (None, 0, 0)
+    assert (nothing.floor_jump_db, nothing.digital_silence) == (None, 0)
     assert nothing.loudness_dbfs == ()
 
 
