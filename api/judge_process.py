@@ -50,7 +50,7 @@ _MOST_ANSWER = 200_000_000  # bytes; a portrait of 4096x4096 is 50 MB
 _WATCH_S = 0.02  # between two looks at its memory: at 5 GB a second, 100 MB
 _ORPHAN_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_ALLOCATION = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+_ALLOCATION = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "786432", "MALLOC_TRIM_THRESHOLD_": "33554432"}
 """For the C library: pictures go back to the system when they are freed. Left to itself it kept 0.2 GB more with each recording
 (glibc raises its threshold, and every thread gets a heap of its own); other systems ignore this."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,7 +20,7 @@ from api.service import Service
 from api.storage import challenge_of, policy_of
 from api.tables import ChallengeRow, FingerprintRow, SessionRow, VerdictRow
 from consent.record import LIVE_FOR
-from likeness.double import PORTRAIT, Double, Still, enrol
+from likeness.double import PORTRAIT, Double, PortraitPolicy, Still, enrol
 from liveness import session as life
 from liveness.attestation import Attestation, attestation_json, attestation_of
 from liveness.capture import RgbImage
@@ -132,21 +133,30 @@ class ModelExaminer:
         )
 
     def _portrait(self, found: Examination, pending: str, policy: LivenessPolicy) -> RgbImage | None:
-        """The best picture of the person in full size, in which nobody else is; a soft or turned one if there is no other."""
-        stills = [still_of(image, self.finder, self.engines.embedder) for image in found.portraits]
-        wanted = [each.template for each in found.evidence.templates]
-        for limits in (PORTRAIT, ANY_PORTRAIT):
-            best = enrol(
-                stills,
-                subject_id=pending,
-                consent_id=pending,  # there is no consent yet, only a person to whom the picture belongs
-                live_templates=wanted,
-                same_person=policy.same_person.value,
-                policy=limits,
-            )
-            if isinstance(best, Double):
-                return best.portrait
-        return None
+        """A good picture of the person in full size, in which nobody else is; a soft or turned one if there is no other.
+
+        The examination puts the best first, so it usually ends with the first one measured.
+        """
+        stills: list[Still] = []
+        for image in found.portraits:
+            stills.append(still_of(image, self.finder, self.engines.embedder))
+            if (good := _enrolled(stills[-1:], found, pending, policy, PORTRAIT)) is not None:
+                return good
+        return _enrolled(stills, found, pending, policy, ANY_PORTRAIT)
+
+
+def _enrolled(
+    stills: Sequence[Still], found: Examination, pending: str, policy: LivenessPolicy, limits: PortraitPolicy
+) -> RgbImage | None:
+    best = enrol(
+        stills,
+        subject_id=pending,
+        consent_id=pending,  # there is no consent yet, only a person to whom the picture belongs
+        live_templates=[each.template for each in found.evidence.templates],
+        same_person=policy.same_person.value,
+        policy=limits,
+    )
+    return best.portrait if isinstance(best, Double) else None
 
 
 def live_timing(data: bytes, live: LiveLog, policy: LivenessPolicy) -> LiveTiming | None:

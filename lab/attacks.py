@@ -43,6 +43,9 @@ class Scene(StrEnum):
 EDITOR_MARK = "Lavf58.76.100 edited"
 """What an editor leaves in the container."""
 
+SPED_UP = 1.5
+"""How much quicker a time-compressed take is shown than it was performed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:

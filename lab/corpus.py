@@ -38,6 +38,7 @@ from typing import Any
 
 import lab
 import likeness
+from lab.attacks import SPED_UP, Scene
 from lab.errors import LabError
 from lab.person import SMALL_TURN_DEG, TURN_DEG, Performance
 from lab.processes import Lost, in_processes
@@ -87,6 +88,11 @@ class Recording:
     seed: int | None = None
     timing: LiveTiming | None = None
     made_by: str | None = None
+
+    @property
+    def way(self) -> str:
+        """The path, and whether in a live session: error rates are told apart by it."""
+        return self.path.value if self.timing is None else f"{self.path.value} live"
 
     def challenge(self, policy: LivenessPolicy) -> Challenge:
         """What was asked, as the runner judges it."""
@@ -242,7 +248,7 @@ def _planned(species: str | None, person: str, path: limits.Path, number: int, s
     )
     folder = GENUINE if species is None else f"{ATTACKS_FOLDER}/{species}"
     return Recording(
-        file=f"{folder}/{number:04d}_{person}_{path.value}.mp4",
+        file=f"{folder}/{number:04d}_{person}_{path.value}{'_live' if live else ''}.mp4",
         species=species,
         person=person,
         voice=person,
@@ -333,10 +339,12 @@ def simulator_digest() -> str:
 def _shown(recording: Recording, made: Performance) -> Recording:
     """With the times at which the steps were shown, which are those at which the person could begin.
 
-    An attack that does other steps than those asked has no such times: it is shown the next step each time one is due.
+    An attack that does other steps than those asked has no such times: it is shown the next step each time one is due. One that
+    is sped up must have been performed at its own pace while the steps were shown: it arrives in more time than it lasts.
     """
     if recording.timing is None:
         return recording
     due = [step.cue_ms for step in made.steps]
     cues = tuple(ShownCue(step=number, at_ms=at_ms) for number, at_ms in enumerate(due[: len(recording.steps)]))
-    return replace(recording, timing=LiveTiming(cues=cues, clock_ratio=1.0))
+    ratio = 1 / SPED_UP if recording.species == Scene.TIME_COMPRESSED else 1.0
+    return replace(recording, timing=LiveTiming(cues=cues, clock_ratio=ratio))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.attacks import SPED_UP
 from lab.camera import Sensor
 from lab.footage import Footage, Studio, live, recorded
 from lab.person import Performance, StepDone, perform
@@ -33,7 +34,6 @@ _LEAD_MS, _TAIL_MS = 150, 170  # kept around each word and motion
 _SETTLED_MS = 950
 _FADE_MS = 100  # of the picture, for who fades
 _SOUND_FADE_MS = 20
-_SPED_UP = 1.5
 _FREEZE_MS = (600, 1000)
 _LOOP_FRAMES = (4, 7)
 _CROP = 0.03  # of each side
@@ -252,16 +252,16 @@ def time_compressed(studio: Studio, steps: tuple[Step, ...]) -> Footage:
         digit: replace(sound, samples=at_tempo(sound.samples, 1 / 1.3, sound.rate_hz))
         for digit, sound in studio.spoken.items()
     }
-    slow = live(replace(studio, spoken=slow_words), steps, tempo=1 / _SPED_UP)
+    slow = live(replace(studio, spoken=slow_words), steps, tempo=1 / SPED_UP)
     take = recorded(slow, Sensor.of(studio.size, f"first {studio.seed}"), studio.fps)
     sound = slow.sound
-    quick = None if sound is None else replace(sound, samples=at_tempo(sound.samples, _SPED_UP, sound.rate_hz))
+    quick = None if sound is None else replace(sound, samples=at_tempo(sound.samples, SPED_UP, sound.rate_hz))
     return replace(
         take,
-        duration_ms=int(take.duration_ms / _SPED_UP),
-        picture=lambda at_ms: take.picture(at_ms * _SPED_UP),
+        duration_ms=int(take.duration_ms / SPED_UP),
+        picture=lambda at_ms: take.picture(at_ms * SPED_UP),
         sound=quick,
-        performance=sped_up(take.performance, _SPED_UP),
+        performance=sped_up(take.performance, SPED_UP),
     )
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from lab.corpus import Recording
 from lab.evaluate_corpus import Examinations, Examined
 from lab.rates import Rate, Trade, bootstrap_interval, mean_all_fail, percentile, trade
+from liveness import policy as limits
 from liveness.template import similarity
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -44,9 +46,10 @@ _OTHER = "other"
 class SpeciesFigures:
     """One species under one policy.
 
-    caught_by : check to attempts it did not pass. only_by : the same where it was the only one.
-    without, without_group : check or group to attempts that pass all others, so that would get in without it; those that
-    got in anyway among them. by_path : path to accepted and judged attempts.
+    Counted are attempts on the standard path handed in whole, and on all ways when there are none of these; by_way : accepted
+    and judged attempts of every way. caught_by : check to attempts it did not pass. only_by : the same where it was the only
+    one. without, without_group : check or group to attempts that pass all others, so that would get in without it; those that
+    got in anyway among them.
     """
 
     species: str
@@ -58,7 +61,7 @@ class SpeciesFigures:
     only_by: Mapping[str, int]
     without: Mapping[str, int]
     without_group: Mapping[str, int]
-    by_path: Mapping[str, tuple[int, int]]
+    by_way: Mapping[str, tuple[int, int]]
 
     @property
     def apcer(self) -> Rate:
@@ -72,7 +75,8 @@ class SpeciesFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenuineFigures:
-    """Genuine takes under one policy. by_person, by_voice, by_path : refused and judged takes.
+    """Genuine takes under one policy, counted as :class:`SpeciesFigures` counts. by_person, by_voice, by_way : refused and
+    judged takes.
 
     within_three : chance that three tries in a row of one person all fail, averaged over people with three or more takes.
     interval : 95 %, people drawn with replacement. refused_by : check to takes it did not pass.
@@ -84,7 +88,7 @@ class GenuineFigures:
     refused: int
     by_person: Mapping[str, tuple[int, int]]
     by_voice: Mapping[str, tuple[int, int]]
-    by_path: Mapping[str, tuple[int, int]]
+    by_way: Mapping[str, tuple[int, int]]
     refused_by: Mapping[str, int]
     within_three: float | None
     interval: tuple[float, float] | None
@@ -222,13 +226,7 @@ def species_figures(
     checks: Sequence[str],
     groups: Mapping[str, Sequence[str]],
 ) -> SpeciesFigures:
-    examined = found.of(recordings, policy)
-    paths = {each.file: each.path.value for each in recordings}
-    by_path: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for each in examined:
-        if each.no_response is None:
-            by_path[paths[each.file]][0] += each.live
-            by_path[paths[each.file]][1] += 1
+    examined = found.of(_usual(recordings), policy)
     return SpeciesFigures(
         species=name,
         policy=policy,
@@ -241,23 +239,16 @@ def species_figures(
         without_group={
             group: sum(each.without(frozenset(members)) for each in examined) for group, members in groups.items()
         },
-        by_path={path: (accepted, judged) for path, (accepted, judged) in sorted(by_path.items())},
+        by_way=_split(recordings, found, policy, by=lambda each: each.way, counts=lambda each: each.live),
     )
 
 
 def genuine_figures(recordings: Sequence[Recording], found: Examinations, *, policy: str, seed: int) -> GenuineFigures:
-    examined = found.of(recordings, policy)
-    of = {each.file: each for each in recordings}
+    usual = _usual(recordings)
+    examined = found.of(usual, policy)
     judged = [each for each in examined if each.no_response is None]
-
-    def split(by: Callable[[Recording], str]) -> dict[str, tuple[int, int]]:
-        counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        for each in judged:
-            counts[by(of[each.file])][0] += not each.live
-            counts[by(of[each.file])][1] += 1
-        return {name: (refused, tries) for name, (refused, tries) in sorted(counts.items())}
-
-    by_person = split(lambda each: each.person)
+    refused = partial(_split, found=found, policy=policy, counts=lambda each: not each.live)
+    by_person = refused(usual, by=lambda each: each.person)
     refused_by = Counter(check for each in judged for check in each.missed)
     return GenuineFigures(
         policy=policy,
@@ -265,12 +256,35 @@ def genuine_figures(recordings: Sequence[Recording], found: Examinations, *, pol
         no_response=len(examined) - len(judged),
         refused=sum(not each.live for each in judged),
         by_person=by_person,
-        by_voice=split(lambda each: each.voice),
-        by_path=split(lambda each: each.path.value),
+        by_voice=refused(usual, by=lambda each: each.voice),
+        by_way=refused(recordings, by=lambda each: each.way),
         refused_by=dict(sorted(refused_by.items(), key=lambda each: (-each[1], each[0]))),
         within_three=mean_all_fail(by_person),
         interval=bootstrap_interval(by_person, seed=seed),
     )
+
+
+def _usual(recordings: Sequence[Recording]) -> Sequence[Recording]:
+    """The headline is of what most people meet: other paths and live sessions have rates of their own."""
+    return [each for each in recordings if each.way == limits.Path.STANDARD.value] or recordings
+
+
+def _split(
+    recordings: Sequence[Recording],
+    found: Examinations,
+    policy: str,
+    *,
+    by: Callable[[Recording], str],
+    counts: Callable[[Examined], bool],
+) -> dict[str, tuple[int, int]]:
+    """For each group how many of its verdicts count, and of how many."""
+    of = {each.file: by(each) for each in recordings}
+    groups: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for each in found.of(recordings, policy):
+        if each.no_response is None:
+            groups[of[each.file]][0] += counts(each)
+            groups[of[each.file]][1] += 1
+    return {name: (counted, judged) for name, (counted, judged) in sorted(groups.items())}
 
 
 def digit_figures(recordings: Sequence[Recording], found: Examinations, *, policy: str) -> tuple[DigitFigures, ...]:

@@ -69,7 +69,7 @@ def pad_json(pad: PadFigures) -> dict[str, object]:
                 "accepted": each.accepted,
                 "apcer": each.apcer.as_json(),
                 "apnrr": each.apnrr.as_json(),
-                "by_path": {path: _share(*counts) for path, counts in each.by_path.items()},
+                "by_way": {way: _share(*counts) for way, counts in each.by_way.items()},
                 "caught_by": _found(each.caught_by),
                 "caught_only_by": _found(each.only_by),
                 "apcer_without_check": _rates(each.without, each),
@@ -85,7 +85,7 @@ def pad_json(pad: PadFigures) -> dict[str, object]:
             "bpnrr": genuine.bpnrr.as_json(),
             "by_person": {name: _share(*counts) for name, counts in genuine.by_person.items()},
             "by_voice": {name: _share(*counts) for name, counts in genuine.by_voice.items()},
-            "by_path": {name: _share(*counts) for name, counts in genuine.by_path.items()},
+            "by_way": {name: _share(*counts) for name, counts in genuine.by_way.items()},
             "refused_by": dict(genuine.refused_by),
         },
         "digits": [
@@ -178,8 +178,8 @@ def pad_table(pad: PadFigures) -> str:
 
 def _genuine_rates(pad: PadFigures) -> Iterator[tuple[str, Rate]]:
     yield "BPCER, one try", pad.genuine.bpcer
-    for path, (refused, tries) in pad.genuine.by_path.items():
-        yield f"  path {path}", Rate(measure=path, what="genuine", errors=refused, tries=tries)
+    for way, (refused, tries) in pad.genuine.by_way.items():
+        yield f"  {way}", Rate(measure=way, what="genuine", errors=refused, tries=tries)
     yield "BPNRR", pad.genuine.bpnrr
 
 
@@ -276,7 +276,6 @@ def _species_section(pad: PadFigures, plots: Mapping[str, str]) -> str:
         for name in dict.fromkeys(each.species for each in pad.species)
         if name in ATTACKS
     ]
-    by_path = _by_path(pad)
     return "\n\n".join(
         part
         for part in (
@@ -284,25 +283,29 @@ def _species_section(pad: PadFigures, plots: Mapping[str, str]) -> str:
             _picture(plots, "apcer", "APCER of each species with its bound"),
             _table(heads, rows),
             "\n".join(about),
-            by_path,
+            _by_way(pad),
         )
         if part
     )
 
 
-def _by_path(pad: PadFigures) -> str:
-    paths = sorted({path for each in pad.species for path in each.by_path})
-    if len(paths) < 2:
+def _by_way(pad: PadFigures) -> str:
+    ways = sorted({way for each in pad.species for way in each.by_way})
+    if len(ways) < 2:
         return ""
     rows = [
-        (
-            f"`{each.species}`",
-            *(f"{each.by_path[path][0]} of {each.by_path[path][1]}" if path in each.by_path else "-" for path in paths),
-        )
+        (f"`{each.species}`", *(_accepted(*each.by_way[way]) if way in each.by_way else "-" for way in ways))
         for each in pad.species
         if each.policy == pad.policy
     ]
-    return "Accepted, by the path that the person attacked had chosen:\n\n" + _table(("species", *paths), rows)
+    return (
+        "Accepted, by the path that the person attacked had chosen, and in live sessions, where each step is shown when its "
+        "turn comes; what stands above is of the standard path handed in whole:\n\n" + _table(("species", *ways), rows)
+    )
+
+
+def _accepted(accepted: int, judged: int) -> str:
+    return f"{accepted} of {judged} (at most {upper_bound(accepted, judged):.1%})"
 
 
 def _left_section(pad: PadFigures) -> str:

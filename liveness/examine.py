@@ -14,6 +14,7 @@ turns. Nothing that a client says about its own recording is used, but whether i
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -338,8 +339,8 @@ def _examined(
 
 
 def _followed(tracker: FaceTracker, pictures: Iterable[Picture], spent: _Spent) -> Iterator[tuple[Sighting, Picture]]:
-    """Each picture with what the tracker saw in it."""
-    given: list[Picture] = []
+    """Each picture with what the tracker saw in it; the tracker may ask for pictures ahead of what it gives."""
+    given: deque[Picture] = deque()
 
     def frames() -> Iterator[Frame]:
         for picture in pictures:
@@ -347,7 +348,7 @@ def _followed(tracker: FaceTracker, pictures: Iterable[Picture], spent: _Spent) 
             yield picture.frame
 
     for sighting in spent.each("track", tracker.follow(frames())):
-        yield sighting, given.pop()
+        yield sighting, given.popleft()
 
 
 def _track(capture: Capture, sightings: Sequence[Sighting]) -> FaceTrack:

@@ -7,7 +7,7 @@ not be measured. Cuts and repeats are in :mod:`liveness.take`, what a screen or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from liveness.capture import Frame, MediaFacts, RgbImage
 from liveness.evidence import FaceTrack, PictureSigns
 from liveness.screen import border, flicker, moire
-from liveness.take import Grey, face_blocks, longest_frozen_ms, loop_ms, repeated, worst_cut
+from liveness.take import Grey, face_blocks, longest_frozen_ms, loop_ms, repeated, small, worst_cut
 
 _T = TypeVar("_T")
 
@@ -28,21 +28,39 @@ _STILL_SHARE = 0.25  # of the blocks of a picture are taken for still: those tha
 
 def picture_signs(frames: Sequence[Frame], track: FaceTrack, facts: MediaFacts) -> PictureSigns:
     """All signs of a take. ``track`` has one sighting for each of ``frames``; ``facts`` says how large the source was."""
-    greys = [luma(frame.image) for frame in frames]
+    greys = _Greys(frames)
     times = [frame.at_ms for frame in frames]
-    blocks = face_blocks(greys, track)
+    take = small(greys, track)
+    blocks = face_blocks(take, track)
     return PictureSigns(
         brightness=brightness(greys, track),
         sharpness=sharpness(greys, track),
-        worst_cut=worst_cut(greys, track, times),
+        worst_cut=worst_cut(take, track, times),
         repeated=None if blocks is None else repeated(blocks),
         longest_frozen_ms=None if blocks is None else longest_frozen_ms(blocks, times),
         loop_ms=None if blocks is None else loop_ms(blocks, times),
         noise=noise(greys, shrunk=min(facts.width, facts.height) / min(track.width, track.height)),
         moire=moire(greys, track),
         border=border(greys, track),
-        flicker=flicker(greys),
+        flicker=flicker(take),
     )
+
+
+class _Greys(Sequence[Grey]):
+    """Luma of each frame, made when it is looked at: all at once they would take a third of the frames' own memory."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, place: int) -> Grey: ...
+    @overload
+    def __getitem__(self, place: slice) -> _Greys: ...
+    def __getitem__(self, place: int | slice) -> Grey | _Greys:
+        return _Greys(self._frames[place]) if isinstance(place, slice) else luma(self._frames[place].image)
 
 
 def luma(image: RgbImage) -> Grey:
@@ -103,8 +121,9 @@ def _block_means(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _faces(greys: Sequence[Grey], track: FaceTrack) -> Iterator[Grey]:
     """The face cut out of some frames that show one, evenly spread over the take."""
-    seen = [(grey, s.faces[0]) for grey, s in zip(greys, track.sightings, strict=True) if s.faces]
-    for grey, face in _spread(seen, _LOOKED_AT):
+    seen = [(place, s.faces[0]) for place, s in enumerate(track.sightings) if s.faces]
+    for place, face in _spread(seen, _LOOKED_AT):
+        grey = greys[place]
         left, top = max(0, int(face.box.x)), max(0, int(face.box.y))
         part = grey[top : int(face.box.y + face.box.height), left : int(face.box.x + face.box.width)]
         if min(part.shape) >= 8:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveness.evidence import Face, FaceTrack
-from liveness.take import Grey, halved
+from liveness.take import Grey, Small, halved
 
 Lines = NDArray[np.float64]
 """``(n, 4)``: x and y of either end, pixels of the frame."""
@@ -155,16 +155,16 @@ def _direction(lines: Lines) -> NDArray[np.float64]:
     return np.asarray(np.degrees(np.arctan2(lines[:, 3] - lines[:, 1], lines[:, 2] - lines[:, 0])))
 
 
-def flicker(greys: Sequence[Grey]) -> float | None:
+def flicker(take: Small) -> float | None:
     """Strength of bright bands that roll steadily over the picture, percent of the light; ``None`` for under 24 frames.
 
     A screen's refresh and a sensor's rows drift past each other, and so may mains light: a sign, and no more. Light of the rows
     over time is taken where least happens, beside the person; of one to eight bands in the height the one that keeps its pace
     best.
     """
-    if len(greys) < 24:
+    if len(take.quarter) < 24:
         return None
-    strips = _quiet_strips(greys)
+    strips = _quiet_strips(take)
     rows = np.median(strips, axis=2)
     rows -= rows.mean(axis=1, keepdims=True)
     waves = np.fft.fft(rows, axis=1)[:, 1 : _MOST_WAVES + 1] / _BANDS
@@ -176,9 +176,9 @@ def flicker(greys: Sequence[Grey]) -> float | None:
     return float(200 * steady[:, best].max())
 
 
-def _quiet_strips(greys: Sequence[Grey]) -> NDArray[np.float64]:
+def _quiet_strips(take: Small) -> NDArray[np.float64]:
     """``(n, 64, 4)``: relative light of rows over time, in the four upright strips in which least moves."""
-    quarter = (halved(halved(grey)).astype(np.float32) for grey in greys)
+    quarter = (each.astype(np.float32) for each in take.quarter)
     light = np.stack([cv2.resize(picture, (_STRIPS, _BANDS), interpolation=cv2.INTER_AREA) for picture in quarter])
     relative = np.log1p(light.astype(np.float64))
     relative -= np.median(relative, axis=0)
@@ -189,6 +189,7 @@ def _quiet_strips(greys: Sequence[Grey]) -> NDArray[np.float64]:
 
 def _looked_at(greys: Sequence[Grey], track: FaceTrack) -> list[tuple[Grey, Face]]:
     """At most twelve frames that show a face, evenly spread over the take, with it."""
-    seen = [(grey, s.faces[0]) for grey, s in zip(greys, track.sightings, strict=True) if s.faces]
+    seen = [(place, s.faces[0]) for place, s in enumerate(track.sightings) if s.faces]
     most = _LOOKED_AT
-    return [seen[(2 * i + 1) * len(seen) // (2 * most)] for i in range(most)] if len(seen) > most else seen
+    chosen = [seen[(2 * i + 1) * len(seen) // (2 * most)] for i in range(most)] if len(seen) > most else seen
+    return [(greys[place], face) for place, face in chosen]

@@ -6,7 +6,7 @@ out, so that a camera that adapts is not taken for an editor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -78,27 +78,53 @@ def halved(grey: Grey) -> Grey:
     )
 
 
-def face_blocks(greys: Sequence[Grey], track: FaceTrack, *, share: float = 1.0) -> Blocks | None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Small:
+    """Every frame made small, in one pass: a take in full size need not be held twice.
+
+    quarter : each picture at a quarter of its width. face : at half its width, where the face is for most of the take; ``None``
+    without a face. size : height and width of the frames.
+    """
+
+    quarter: tuple[Grey, ...] = field(repr=False)
+    face: tuple[Grey, ...] | None = field(repr=False)
+    size: tuple[int, int]
+
+
+def small(greys: Iterable[Grey], track: FaceTrack) -> Small:
+    """``greys`` : one for each sighting of the track."""
+    faces = [s.faces[0] for s in track.sightings if s.faces]
+    size = (track.height, track.width)
+    top, bottom, left, right = _area(faces, size) if faces else (0, 0, 0, 0)
+    quarter, face = [], []
+    for grey in greys:
+        quarter.append(halved(halved(grey)))
+        if faces:
+            face.append(halved(grey[top:bottom, left:right]))
+    return Small(quarter=tuple(quarter), face=tuple(face) if faces else None, size=size)
+
+
+def face_blocks(take: Small, track: FaceTrack, *, share: float = 1.0) -> Blocks | None:
     """Where the face is for most of the take, ten blocks to its width; ``None`` when there is no face or hardly a take.
 
     share : how much of its height, from the top; 0.6 leaves out the mouth.
     """
     faces = [s.faces[0] for s in track.sightings if s.faces]
-    if len(greys) < _LEAST_FRAMES or not faces:
+    if len(take.quarter) < _LEAST_FRAMES or take.face is None:
         return None
-    top, bottom, left, right = _area(faces, greys[0].shape)
+    top, bottom, left, right = _area(faces, take.size)
     bottom = top + max(4, round(share * (bottom - top)))
     blocks_a_px = _BLOCKS_A_FACE / float(np.median([face.box.width for face in faces]))
     size = (max(4, round(blocks_a_px * (right - left))), max(4, round(blocks_a_px * (bottom - top))))
-    part = (halved(grey[top:bottom, left:right]).astype(np.float32) for grey in greys)
+    part = (half[: (bottom - top) // 2].astype(np.float32) for half in take.face)
     return _evened(np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA).ravel() for p in part]))
 
 
-def background_blocks(greys: Sequence[Grey], track: FaceTrack) -> Blocks | None:
+def background_blocks(take: Small, track: FaceTrack) -> Blocks | None:
     """The picture without the column in which the person is, 64 blocks wide; ``None`` when the person fills the picture."""
-    if len(greys) < _LEAST_FRAMES:
+    if len(take.quarter) < _LEAST_FRAMES:
         return None
-    height, width = greys[0].shape
+    height, width = take.size
     size = (_BACKGROUND_BLOCKS, max(1, round(_BACKGROUND_BLOCKS * height / width)))
     outside = np.ones((size[1], size[0]), np.bool_)
     for sighting in track.sightings:
@@ -109,9 +135,8 @@ def background_blocks(greys: Sequence[Grey], track: FaceTrack) -> Blocks | None:
             outside[max(0, int((face.box.y - 1.3 * margin) * size[1] / height)) :, left:right] = False
     if np.count_nonzero(outside) < _LEAST_BACKGROUND:
         return None
-    quarter = (halved(halved(grey)).astype(np.float32) for grey in greys)
-    small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in quarter)
-    return _evened(np.stack([cv2.GaussianBlur(picture, (3, 3), 0.8)[outside] for picture in small]))
+    reduced = (cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in take.quarter)
+    return _evened(np.stack([cv2.GaussianBlur(picture, (3, 3), 0.8)[outside] for picture in reduced]))
 
 
 def _evened(means: NDArray[np.float32]) -> Blocks:
@@ -132,17 +157,17 @@ def _area(faces: Sequence[Face], shape: tuple[int, ...]) -> tuple[int, int, int,
     return int(rows[0]), int(rows[1]), int(columns[0]), int(columns[1])
 
 
-def worst_cut(greys: Sequence[Grey], track: FaceTrack, times: Sequence[int]) -> float | None:
+def worst_cut(take: Small, track: FaceTrack, times: Sequence[int]) -> float | None:
     """Largest jump of the picture over the steps next to it; about 1 for what moves, however quickly; ``None`` without a face.
 
     A step is the root mean square difference of neighbouring frames, per usual interval. Movement has steps of its size before
     or after it; a cut stands alone. The jump is ``step / (largest of the two steps before and after + floor)``, of the face
     without the mouth (lips part in one frame) or twice that of the background, which a person does not move.
     """
-    face = face_blocks(greys, track, share=0.6)
+    face = face_blocks(take, track, share=0.6)
     if face is None:
         return None
-    background = background_blocks(greys, track)
+    background = background_blocks(take, track)
     of_face = _lone_step(face, times, _FACE_FLOOR_GREY)
     of_background = 0.0 if background is None else 2 * _lone_step(background, times, _BACKGROUND_FLOOR_GREY)
     return max(of_face, of_background)

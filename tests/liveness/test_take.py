@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from liveness.evidence import FaceTrack
-from liveness.take import Grey, face_blocks, longest_frozen_ms, loop_ms, repeated, worst_cut
+from liveness.take import Blocks, Grey, face_blocks, longest_frozen_ms, loop_ms, repeated, small, worst_cut
 from tests.liveness import pictured
 from tests.liveness.pictured import FRAME_MS, HEIGHT, MIDDLE, WIDTH, Doubles
 
@@ -46,8 +46,13 @@ def seen_at(path: Doubles) -> FaceTrack:
     return pictured.track([pictured.face(MIDDLE[0] + x, MIDDLE[1] + y) for x, y in path])
 
 
+def blocks_of(greys: list[Grey], track: FaceTrack) -> Blocks | None:
+    return face_blocks(small(greys, track), track)
+
+
 def cut_of(greys: list[Grey], path: Doubles) -> float:
-    value = worst_cut(greys, seen_at(path), TIMES)
+    track = seen_at(path)
+    value = worst_cut(small(greys, track), track, TIMES)
     assert value is not None
     return value
 
@@ -72,7 +77,8 @@ def test_a_quick_turn_and_a_dropped_frame_are_no_cut() -> None:
     greys = filmed(path, seed=4)
     assert cut_of(greys, path) < 2
     kept = [i for i in range(COUNT) if i != 43]
-    value = worst_cut([greys[i] for i in kept], seen_at(path[kept]), [TIMES[i] for i in kept])
+    track = seen_at(path[kept])
+    value = worst_cut(small([greys[i] for i in kept], track), track, [TIMES[i] for i in kept])
     assert value is not None
     assert value < 2
 
@@ -85,7 +91,7 @@ def test_a_camera_that_adapts_to_the_light_is_no_cut() -> None:
 
 def test_a_living_take_neither_repeats_nor_freezes_nor_loops() -> None:
     path = swaying(6)
-    blocks = face_blocks(filmed(path, seed=6), seen_at(path))
+    blocks = blocks_of(filmed(path, seed=6), seen_at(path))
     assert blocks is not None
     assert repeated(blocks) < 0.05
     assert longest_frozen_ms(blocks, TIMES) < 400
@@ -95,7 +101,7 @@ def test_a_living_take_neither_repeats_nor_freezes_nor_loops() -> None:
 def test_a_picture_that_stands_still_is_measured_as_long_as_it_does_noise_or_not() -> None:
     path = swaying(7)
     path[30:60] = path[30]
-    blocks = face_blocks(filmed(path, seed=7), seen_at(path))
+    blocks = blocks_of(filmed(path, seed=7), seen_at(path))
     assert blocks is not None
     assert longest_frozen_ms(blocks, TIMES) == pytest.approx(TIMES[59] - TIMES[30], abs=200)
 
@@ -104,7 +110,7 @@ def test_frames_shown_twice_are_counted() -> None:
     path = swaying(8)
     greys = filmed(path, seed=8)
     doubled = [greys[i // 2 * 2] for i in range(COUNT)]
-    blocks = face_blocks(doubled, seen_at(path))
+    blocks = blocks_of(doubled, seen_at(path))
     assert blocks is not None
     assert repeated(blocks) == pytest.approx(0.5, abs=0.05)
 
@@ -118,7 +124,7 @@ def test_a_stretch_shown_again_is_found_forward_and_backward_and_between_its_sam
     again = np.arange(20) if not backward else np.arange(20)[::-1]
     for axis in (0, 1):
         path[60:80, axis] = np.interp(10 + again + shifted, np.arange(COUNT), path[:, axis].copy())
-    blocks = face_blocks(filmed(path, seed=9, sigma=1.0), seen_at(path))
+    blocks = blocks_of(filmed(path, seed=9, sigma=1.0), seen_at(path))
     assert blocks is not None
     assert loop_ms(blocks, TIMES) >= 800
 
@@ -126,6 +132,7 @@ def test_a_stretch_shown_again_is_found_forward_and_backward_and_between_its_sam
 def test_without_a_face_or_a_take_nothing_is_measured() -> None:
     path = swaying(1)
     greys = filmed(path[:20])
-    assert face_blocks(greys, pictured.track([None] * 20)) is None
-    assert worst_cut(greys, pictured.track([None] * 20), TIMES[:20]) is None
-    assert face_blocks(greys[:3], seen_at(path[:3])) is None
+    nobody = pictured.track([None] * 20)
+    assert blocks_of(greys, nobody) is None
+    assert worst_cut(small(greys, nobody), nobody, TIMES[:20]) is None
+    assert blocks_of(greys[:3], seen_at(path[:3])) is None
