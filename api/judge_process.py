@@ -18,6 +18,7 @@ Recordings go through a pipe, never through a file or a command line; no core is
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import io
 import logging
@@ -50,9 +51,10 @@ _MOST_ANSWER = 200_000_000  # bytes; a portrait of 4096x4096 is 50 MB
 _WATCH_S = 0.02  # between two looks at its memory: at 5 GB a second, 100 MB
 _ORPHAN_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_ALLOCATION = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "786432", "MALLOC_TRIM_THRESHOLD_": "33554432"}
-"""For the C library: pictures go back to the system when they are freed. Left to itself it kept 0.2 GB more with each recording
-(glibc raises its threshold, and every thread gets a heap of its own); other systems ignore this."""
+_ALLOCATION = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "33554432"}
+"""For the C library: what is freed is used again, which saves a fifth of the time against asking the system for every picture,
+and given back between two recordings. Left to itself it kept 0.2 GB more with each recording (glibc raises its threshold, and
+every thread gets a heap of its own); other systems ignore this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +358,7 @@ def main(number: int, parent: int) -> None:
         signal.alarm(round(bounds.seconds) + 5)
         connection.send_bytes(pickle.dumps(_answer(examiner, handed)))
         del handed  # the recording is not kept until the next
+        _give_back()
 
 
 def _answer(examiner: Examiner, handed: HandedIn) -> Judged | Refused:
@@ -389,6 +392,13 @@ def _limit(bounds: Bounds) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere it is not kept, or counts what is only reserved
         resource.setrlimit(resource.RLIMIT_DATA, (2 * bounds.memory, 2 * bounds.memory))
+
+
+def _give_back() -> None:
+    """Return to the system what the C library holds free; only glibc has the call."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _leave_with(parent: int) -> None:
