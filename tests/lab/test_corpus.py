@@ -151,13 +151,18 @@ def test_the_whole_way_from_people_to_report(
         people,
     ]
     assert status(*run, "--weights", str(weights)) == 0
+    live = ["--live", "--genuine", "0", "--attempts", "1", "--species", "time_compressed", "--people", people]
+    assert status("corpus", str(tmp_path / "c"), *live, "--weights", str(weights)) == 0
     answer = tmp_path / "o" / "pad.json"
     run = ["evaluate", str(tmp_path / "c"), "--policy", "simulated", "--json", str(answer), "--weights", str(weights)]
     assert status(*run, "--plots", str(tmp_path / "o" / "pad"), "--report", str(tmp_path / "o" / "pad.md")) == 0
     figures = json.loads(answer.read_text())["presentation_attacks"]
-    (species,) = figures["species"]
-    assert (species["attempts"], species["accepted"]) == (1, 0)
-    assert "digits_said" in species["caught_by"]
+    quick, wrong = figures["species"]
+    assert (wrong["attempts"], wrong["accepted"]) == (1, 0)
+    assert "digits_said" in wrong["caught_by"]
+    # our own clock tells in a live session
+    assert quick["by_way"]["standard live"]["errors"] == 0
+    assert "real_time" in quick["caught_by"]
     assert figures["genuine"]["takes"] == 2
     assert figures["faces"]["fmr"]["tries"] == 1
     page = (tmp_path / "o" / "pad.md").read_text()
@@ -170,7 +175,7 @@ def test_the_whole_way_from_people_to_report(
     assert stat.S_IMODE((tmp_path / "o" / "pad.templates.jsonl").stat().st_mode) == 0o600
     capfd.readouterr()
     assert status("evaluate", str(tmp_path / "c"), "--policy", "simulated", "--json", str(answer)) == 0
-    assert "3 of 3 examinations were kept" in capfd.readouterr().out
+    assert "4 of 4 examinations were kept" in capfd.readouterr().out
 
 
 def status(*arguments: str) -> object:

@@ -15,6 +15,8 @@ from lab.evaluate_corpus import Examinations, Examined, Heard
 from lab.pad_plots import draw_plots
 from lab.pad_rates import GROUPS, PadFigures, SpeciesFigures, grouped, pad_figures
 from lab.pad_report import LEFT, markdown, pad_json, pad_table
+from liveness import policy as limits
+from liveness.evidence import LiveTiming
 from liveness.reasons import Reason
 from liveness.verdict import CheckResult
 from tests.lab.test_evaluate import recording
@@ -101,6 +103,21 @@ def test_without_a_check_those_get_in_whom_it_alone_caught() -> None:
 def test_without_a_group_those_get_in_whom_only_its_members_caught() -> None:
     assert of("photo").without_group["turns and nods"] == 1
     assert of("photo").without_group["other"] == 1  # a check that nobody put into a group is there all the same
+
+
+def test_other_paths_and_live_sessions_have_rates_of_their_own() -> None:
+    easy = replace(recording(1, "photo"), file="attacks/photo/easy.mp4", path=limits.Path.SMALL_TURNS)
+    live = replace(recording(2, "photo"), file="attacks/photo/live.mp4", timing=LiveTiming(cues=(), clock_ratio=1.0))
+    recordings = [recording(0), recording(0, "photo"), easy, live]
+    found = Examinations()
+    for each in recordings:
+        found.found["simulated", each.file] = examined(each, *(("screen",) if each is recordings[1] else ()))
+    pad = pad_figures(recordings, found, policy="simulated", same_person=0.38, seed=1)
+    (photo,) = pad.species
+    assert (photo.attempts, photo.accepted) == (1, 0)
+    assert photo.by_way == {"small_turns": (1, 1), "standard": (0, 1), "standard live": (1, 1)}
+    page = markdown(replace_pad(pad), {})
+    assert "| `photo` | 1 of 1 (at most 100.0%) | 0 of 1 (at most 95.0%) | 1 of 1 (at most 100.0%) |" in page
 
 
 def test_every_check_is_in_one_group_only() -> None:
