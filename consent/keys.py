@@ -1,9 +1,9 @@
 """Keys that sign records, checkpoints, tokens and permits, and the one way in which they do it.
 
-Everything signed but checkpoints (see :mod:`consent.note`) is a compact JWS (RFC 7515) with one algorithm, ``Ed25519`` (RFC 9864; the older name ``EdDSA`` leaves
-the curve open and is not accepted), and exactly three header members: ``alg``, ``kid``, ``typ``. Each kind of thing has
-its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11). What the header says about keys
-(``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
+Everything signed but checkpoints (see :mod:`consent.note`) is a compact JWS (RFC 7515) with one algorithm, ``Ed25519`` (RFC
+9864; the older name ``EdDSA`` leaves the curve open and is not accepted), and exactly three header members: ``alg``, ``kid``,
+``typ``. Each kind of thing has its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11). What the
+header says about keys (``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
 
 Rotation: several keys verify, one signs. A key's id is its RFC 7638 thumbprint, so that an id cannot be given to
 another key. In this package only this file knows joserfc.

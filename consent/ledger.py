@@ -26,8 +26,8 @@ from consent.keys import KeySet, from_base64url, to_base64url
 from consent.merkle import Edge, Node, grow, leaf_hash, verify_inclusion
 from consent.note import (
     Checkpoint,
-    Signed,
     SignatureType,
+    Signed,
     Verifier,
     log_verifiers,
     open_checkpoint,
@@ -200,9 +200,7 @@ def verify_log(
     signed.check_end(edge)  # 4
     if tree_size > edge.size:
         raise LedgerBroken(edge.size, f"missing; the tree has {tree_size} entries")
-    return VerifiedLog(
-        size=edge.size, root=edge.root(), signed_size=signed.size, checkpoints=signed.count
-    )
+    return VerifiedLog(size=edge.size, root=edge.root(), signed_size=signed.size, checkpoints=signed.count)
 
 
 def _next_leaf(leaf: bytes, index: int, last: LedgerEntry | None) -> LedgerEntry:
@@ -226,16 +224,16 @@ def _check_nodes(
     def agrees(node: Node) -> bool | None:
         """``None``: nothing is stored for it, and nothing should be."""
         there = kept.get(node.level)
-        if there is None or node not in computed or (node.index + 1) << node.level > tree_size:
+        if there is None or node not in computed or (node.number + 1) << node.level > tree_size:
             return None
-        return there.get(node.index) == computed[node]
+        return there.get(node.number) == computed[node]
 
     for node, _ in made:
         if agrees(node) is not False:
             continue
-        if node.level == 0 and not agrees(Node(1, node.index >> 1)):
-            raise LedgerBroken(node.index, "was altered: it has not the hash that the tree has for it")
-        raise LedgerBroken(node.first_leaf, f"the hash stored for node {node.index} of level {node.level} was altered")
+        if node.level == 0 and not agrees(Node(1, node.number >> 1)):
+            raise LedgerBroken(node.number, "was altered: it has not the hash that the tree has for it")
+        raise LedgerBroken(node.first_leaf, f"the hash stored for node {node.number} of level {node.level} was altered")
 
 
 class _Checkpoints:
@@ -269,9 +267,13 @@ class _Checkpoints:
         except (NoteInvalid, ValueError) as error:
             raise LedgerBroken(place, f"the checkpoint of {kept.size} entries is not signed by this log") from error
         if (found.origin, found.size, found.root) != (self._origin, kept.size, kept.root):
-            raise LedgerBroken(place, f"the checkpoint of {kept.size} entries says something else than it is filed under")
+            raise LedgerBroken(
+                place, f"the checkpoint of {kept.size} entries says something else than it is filed under"
+            )
         if found.root != edge.root():
-            raise LedgerBroken(self.size, f"or a later one was altered: {kept.size} entries have not the root that was signed")
+            raise LedgerBroken(
+                self.size, f"or a later one was altered: {kept.size} entries have not the root that was signed"
+            )
         self.size, self.count = kept.size, self.count + 1
 
 
@@ -383,9 +385,7 @@ def verify_receipt(
         except NoteInvalid as error:
             raise ReceiptInvalid("no witness that counts has cosigned", code="not_witnessed") from error
         if len(witnesses) < policy.quorum:
-            raise ReceiptInvalid(
-                f"{len(witnesses)} of {policy.quorum} witnesses have cosigned", code="not_witnessed"
-            )
+            raise ReceiptInvalid(f"{len(witnesses)} of {policy.quorum} witnesses have cosigned", code="not_witnessed")
     try:  # 6
         if found.proof.index != found.entry.index:
             raise ProofInvalid("a proof for another entry")
@@ -412,7 +412,9 @@ def _receipt(receipt: str | bytes) -> Receipt:
         else:
             members = decode(content, any_spelling=True)
             if members.has("path") and members.text("schema_version") == _OUTDATED_RECEIPT:
-                raise ReceiptInvalid("made before the log was a tree: ask the service for a new one", code="receipt_outdated")
+                raise ReceiptInvalid(
+                    "made before the log was a tree: ask the service for a new one", code="receipt_outdated"
+                )
             proof = read_tlog_proof(members.text("proof"))
         members.exactly("schema_version", RECEIPT_SCHEMA)
         found = Receipt(

@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 9162, section 2.1 (the same hashes as RFC 6962): roots, proofs, and the tiles they are served in.
 
-The tree is held as its complete subtrees: :class:`Node` ``(level, index)`` covers the leaves ``[index << level,
-(index + 1) << level)`` and never changes once it is there. Every root and every proof is made of such nodes, so making one
+The tree is held as its complete subtrees: :class:`Node` ``(level, number)`` covers the leaves ``[number << level,
+(number + 1) << level)`` and never changes once it is there. Every root and every proof is made of such nodes, so making one
 needs a few nodes, which a :data:`Reader` brings in one go, and never all leaves.
 
 Tiles are those of C2SP tlog-tiles: 256 neighbouring nodes of level 0, 8, 16, ...
@@ -27,14 +27,14 @@ _MOST_TILE_INDEX = 10**15
 
 
 class Node(NamedTuple):
-    """A complete subtree: ``level`` 0 are leaves; ``index`` counts from the left within the level."""
+    """A complete subtree: ``level`` 0 are leaves; ``number`` counts from the left within the level."""
 
     level: int
-    index: int
+    number: int
 
     @property
     def first_leaf(self) -> int:
-        return self.index << self.level
+        return self.number << self.level
 
 
 Reader = Callable[[Sequence[Node]], Sequence[bytes]]
@@ -73,9 +73,9 @@ def grow(edge: Edge, leaf_hashes: Iterable[bytes]) -> tuple[Edge, list[tuple[Nod
     for content in leaf_hashes:
         node, found = Node(0, size), content
         made.append((node, found))
-        while node.index & 1:  # a right child: its parent is complete now
+        while node.number & 1:  # a right child: its parent is complete now
             found = node_hash(hashes.pop(), found)
-            node = Node(node.level + 1, node.index >> 1)
+            node = Node(node.level + 1, node.number >> 1)
             made.append((node, found))
         hashes.append(found)
         size += 1
@@ -327,7 +327,7 @@ def reader_of_tiles(size: int, fetch: Callable[[Tile], bytes]) -> Reader:
 
     def one(node: Node) -> bytes:
         level, height = divmod(node.level, TILE_HEIGHT)
-        start = node.index << height
+        start = node.number << height
         tile = _tile(level, start // TILE_WIDTH, size >> (TILE_HEIGHT * level))
         if tile not in kept:
             content = fetch(tile)

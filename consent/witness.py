@@ -16,7 +16,16 @@ from typing import assert_never
 from consent.errors import NoteInvalid, ProofInvalid
 from consent.keys import SigningKey
 from consent.merkle import EMPTY_ROOT, verify_consistency
-from consent.note import Checkpoint, NoteSignature, SignatureType, Verifier, cosign, read_checkpoint, read_note, signed_by
+from consent.note import (
+    Checkpoint,
+    NoteSignature,
+    SignatureType,
+    Verifier,
+    cosign,
+    read_checkpoint,
+    read_note,
+    signed_by,
+)
 
 
 class WitnessCode(StrEnum):

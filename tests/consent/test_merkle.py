@@ -95,7 +95,9 @@ ROOTS = [slow_root(HASHES[:size]) for size in range(65)]
 
 
 def test_the_classic_leaves_have_the_classic_roots() -> None:
-    assert root_of([]) == EMPTY_ROOT == bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    assert (
+        root_of([]) == EMPTY_ROOT == bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    )
     for size, root in enumerate(CLASSIC_ROOTS, 1):
         assert root_of(map(leaf_hash, CLASSIC[:size])).hex() == root
 
@@ -187,11 +189,15 @@ def test_no_tree_leads_to_an_earlier_one(first: int, second: int) -> None:
 @given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_tree_grown_in_parts_is_the_tree_grown_at_once(sizes: list[int]) -> None:
     edge, nodes, start = Edge(), {}, 0
+
+    def read(wanted: Sequence[Node]) -> list[bytes]:
+        return [nodes[node] for node in wanted]
+
     for more in sizes:
         edge, made = grow(edge, HASHES[start : start + more])
         nodes |= dict(made)
         start += more
-        assert edge == edge_of(edge.size, lambda wanted: [nodes[node] for node in wanted])
+        assert edge == edge_of(edge.size, read)
     assert edge.root() == slow_root(HASHES[:start])
     assert len(edge_nodes(start)) == start.bit_count()
     with pytest.raises(ValueError, match="one hash for each bit"):
