@@ -253,8 +253,8 @@ class Store:
         self._session.execute(select(func.pg_advisory_xact_lock(_LEDGER_LOCK)))
 
     def last_entry(self) -> LedgerEntry | None:
-        row = self._session.scalar(select(LedgerRow).order_by(LedgerRow.index.desc()).limit(1))
-        return None if row is None else entry_of(row)
+        last = self._session.scalar(select(func.max(LedgerRow.index)))
+        return None if last is None else self.entries(last, 1)[0]
 
     def add_entries(self, entries: Sequence[LedgerEntry]) -> None:
         rows = [
@@ -313,7 +313,7 @@ class Store:
             .where(LogNodeRow.level == level, LogNodeRow.index >= start, LogNodeRow.index < stop)
             .order_by(LogNodeRow.index)
         )
-        return dict(rows.tuples())
+        return {number: content for number, content in rows}  # noqa: C416 - dict() of a result takes it for a mapping
 
     def last_checkpoint(self) -> LogCheckpointRow | None:
         return self._session.scalar(select(LogCheckpointRow).order_by(LogCheckpointRow.size.desc()).limit(1))
@@ -482,10 +482,6 @@ class Store:
 # --- rows as values --------------------------------------------------------------------------------------------------
 
 
-def entry_of(row: LedgerRow) -> LedgerEntry:
-    return LedgerEntry(index=row.index, at=row.at, kind=row.kind, digest=row.digest)
-
-
 def policy_of(stated: str) -> LivenessPolicy:
     """The policy that a row names as ``name@version``, with the version it was judged under."""
     name, _, version = stated.partition("@")
@@ -566,4 +562,4 @@ def _check_result(stored: dict[str, Any]) -> CheckResult:
     )
 
 
-__all__ = ["Store", "challenge_of", "entry_of", "live_of", "new_id", "policy_of", "steps_to_json"]
+__all__ = ["Store", "challenge_of", "live_of", "new_id", "policy_of", "steps_to_json"]

@@ -105,7 +105,8 @@ def _judged(
     def judge(proof: tuple[bytes, ...]) -> Cosigned | NotCosigned:
         return witness(seen, note, proof, origin=memory.origin, log=memory.log, key=key, name=name, now=now)
 
-    seen, found = memory.seen, judge(())
+    seen = memory.seen
+    found = judge(())
     if not isinstance(found, NotCosigned) or found.code is not WitnessCode.BAD_PROOF or seen is None:
         return found
     # signed, and larger than what was seen: only now are the log's tiles asked for

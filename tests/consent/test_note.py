@@ -134,9 +134,11 @@ def test_any_text_is_a_note_or_an_error_of_ours(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a\n", "a\n\n", "a\n\n\u2014 name\n", "a\n\n\u2014 name AAAA\n", "a\n\n- name AAAAAAAA\n", "a\n\n\u2014 na+me AAAAAAAA\n",
+        "", "a\n", "a\n\n", "a\n\n\u2014 name\n", "a\n\n\u2014 name AAAA\n", "a\n\n- name AAAAAAAA\n",
+        "a\n\n\u2014 na+me AAAAAAAA\n",
         "a\n\n\u2014  AAAAAAAA\n", "a\n\n\u2014 name AAAAAAAA", "a\n\n\u2014 name AAAAAAA\n", "a\t\n\n\u2014 name AAAAAAAA\n",
-        "a\ud800\n\n\u2014 name AAAAAAAA\n", "a\n\n" + "\u2014 name AAAAAAAA\n" * 65, "a" * 70_000 + "\n\n\u2014 name AAAAAAAA\n",
+        "a\ud800\n\n\u2014 name AAAAAAAA\n", "a\n\n" + "\u2014 name AAAAAAAA\n" * 65,
+        "a" * 70_000 + "\n\n\u2014 name AAAAAAAA\n",
     ],
 )  # fmt: skip
 def test_other_text_is_no_note(text: str) -> None:
@@ -169,7 +171,8 @@ def test_extension_lines_are_part_of_what_is_signed_and_mean_nothing() -> None:
 @pytest.mark.parametrize(
     "vkey",
     ["", "name", "name+c74f20a3", NEUMANN.replace("c74f20a3", "c74f20a4"), NEUMANN.replace("c74f20a3", "C74F20A3"),
-     NEUMANN.replace("Peter", "Paul"), NEUMANN.replace("+ARpc", "+AhpC"), NEUMANN[:-4], NEUMANN + "=", NEUMANN.replace("P", " ", 1)],
+     NEUMANN.replace("Peter", "Paul"), NEUMANN.replace("+ARpc", "+AhpC"), NEUMANN[:-4], NEUMANN + "=",
+     NEUMANN.replace("P", " ", 1)],
 )  # fmt: skip
 def test_a_verifier_key_that_contradicts_itself_is_refused(vkey: str) -> None:
     with pytest.raises(NoteInvalid):

@@ -42,7 +42,8 @@ def test_any_text_is_a_proof_or_an_error_of_ours(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "c2sp.org/tlog-proof@v2\nindex 0\n\nx", "c2sp.org/tlog-proof@v1\n\nx", "c2sp.org/tlog-proof@v1\nindex 0\n",
-     "c2sp.org/tlog-proof@v1\nindex 00\n\nx", "c2sp.org/tlog-proof@v1\nindex -1\n\nx", "c2sp.org/tlog-proof@v1\nextra AA==\n\nx",
+     "c2sp.org/tlog-proof@v1\nindex 00\n\nx", "c2sp.org/tlog-proof@v1\nindex -1\n\nx",
+     "c2sp.org/tlog-proof@v1\nextra AA==\n\nx",
      f"c2sp.org/tlog-proof@v1\nindex 0\n{HASH[:-4]}\n\nx", "c2sp.org/tlog-proof@v1\nindex 0\n" + f"{HASH}\n" * 64 + "\nx",
      f"c2sp.org/tlog-proof@v1\n{HASH}\nindex 0\n\nx", "x" * 3_000_000],
 )  # fmt: skip
