@@ -177,7 +177,7 @@ def read_witnesses(file: Path) -> tuple[Verifier, ...]:
         lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid("the file of MIEN_WITNESSES cannot be read") from error
-    found = []
+    found: list[Verifier] = []
     for number, line in enumerate(lines, 1):
         if not line:
             continue
@@ -187,6 +187,8 @@ def read_witnesses(file: Path) -> tuple[Verifier, ...]:
             raise SettingsInvalid(f"line {number} of MIEN_WITNESSES is no verifier key ({error})") from error
         if witness.kind is not SignatureType.COSIGNATURE:
             raise SettingsInvalid(f"line {number} of MIEN_WITNESSES is no key of a witness")
+        if any(other.public == witness.public for other in found):
+            raise SettingsInvalid(f"line {number} of MIEN_WITNESSES has a key that another line has")
         found.append(witness)
     return tuple(found)
 

@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from api.cli import main
 from api.database import Database, as_service, downgrade, new_engine, upgrade
 from api.ledger import append, catch_up, read_witnesses, verify_stored
 from api.log_client import LogClient, LogUnreachable
@@ -37,6 +38,8 @@ from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service
+
+Run = Callable[..., tuple[int, str, str]]
 
 WITNESS_KEY = SigningKey.from_seed(b"w" * 32)
 WITNESS = "witness.example/w1"
@@ -479,6 +482,9 @@ def test_the_file_of_witnesses_is_read_or_stops_the_start(tmp_path: Path) -> Non
         file.write_text(content)
         with pytest.raises(SettingsInvalid, match="line 1"):
             read_witnesses(file)
+    file.write_text(f"{vkey}\n{vkey_of(WITNESS_KEY, name='another.name')}\n")  # one key is one witness
+    with pytest.raises(SettingsInvalid, match="line 2"):
+        read_witnesses(file)
     with pytest.raises(SettingsInvalid):
         read_witnesses(tmp_path / "none")
 
@@ -567,3 +573,72 @@ def test_with_the_owners_login_alone_connections_step_down(world: World) -> None
         with pytest.raises(DBAPIError, match="permission denied"):
             connection.execute(text("DELETE FROM ledger_entries"))
     engine.dispose()
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mien(world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command line on this world's settings, with its service at every address."""
+    settings = world.service.settings
+    monkeypatch.setenv("MIEN_DATABASE_URL", world.service.database.url)
+    monkeypatch.setenv("MIEN_KEYS", str(settings.keys))
+    monkeypatch.setattr(LogClient, "at", lambda _url: client(world))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["ledger", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err
+
+    return run
+
+
+def test_verify_says_whether_the_log_holds_here_and_from_outside(world: World, mien: Run) -> None:
+    grown(world, 5)
+    for where in (["--database"], [], ["--url", "http://log.example"]):
+        status, out, _ = mien("verify", *where)
+        found = json.loads(out)
+        assert (status, found["valid"], found["entries"], found["signed"]) == (0, True, 5, 5)
+    by_owner(world, REWRITE)
+    for where in (["--database"], ["--url", "http://log.example"]):
+        status, out, _ = mien("verify", *where)
+        found = json.loads(out)
+        assert (status, found["valid"], found["code"], found["index"]) == (1, False, "ledger_broken", 2)
+
+
+def test_witness_and_verify_from_the_command_line(world: World, mien: Run, tmp_path: Path) -> None:
+    consent = world.consent()
+    asked = ["witness", "--url", "http://log.example", "--state", tmp_path / "seen.json", "--key", tmp_path / "w.pem",
+             "--name", WITNESS, "--once"]  # fmt: skip
+    status, out, err = mien(*asked)
+    assert (status, out, "note_unsigned" in err) == (2, "", True)  # the operator has not named it yet
+    vkey = err.splitlines()[0].removeprefix("mien: this witness is ")
+    (tmp_path / "witnesses").write_text(vkey)
+    witnesses = read_witnesses(tmp_path / "witnesses")
+    world.client.app.state.service = replace(world.service, witnesses=witnesses)  # type: ignore[attr-defined]
+    status, out, _ = mien(*asked)
+    assert (status, json.loads(out)["cosigned"]) == (0, 1)
+
+    receipt = tmp_path / "one.tlog-proof"
+    path = f"/v1/consents/{consent['consent_id']}/receipt"
+    receipt.write_text(world.call("GET", path, consent["manage_token"]).text)
+    proof = ["verify", "--proof", receipt, "--witnesses", tmp_path / "witnesses"]
+    status, out, _ = mien(*proof)
+    assert (status, json.loads(out)["witnesses"], json.loads(out)["index"]) == (0, [WITNESS], 0)
+    assert mien(*proof, "--quorum", 2)[0] == 2
+    receipt.write_text(json.dumps(consent["receipt"]))
+    status, out, _ = mien(*proof)
+    assert (status, json.loads(out)["code"]) == (1, "not_witnessed")
+
+    by_owner(
+        world,
+        "UPDATE ledger_entries SET digest = repeat('f', 64)",
+        *(f"DELETE FROM {table}" for table in ("log_cosignatures", "log_checkpoints", "log_nodes")),  # noqa: S608
+    )
+    catch_up(world.service)
+    status, out, err = mien(*asked)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("mien: split_view: the log has the same number of entries as before")
