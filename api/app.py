@@ -23,6 +23,7 @@ from api import (
     routes_gate,
     routes_live,
     routes_liveness,
+    routes_log,
     routes_media,
     routes_public,
 )
@@ -33,6 +34,7 @@ from api.database import Database, open_database
 from api.engines import FaceEngines, open_face_engines
 from api.errors import Problem
 from api.keys import open_keys
+from api.ledger import read_witnesses
 from api.live_guidance import LiveSessions
 from api.media import Vault
 from api.queue import Queue
@@ -69,12 +71,13 @@ def open_service(
 
     ``faces``: instead of the installed models, for tests. ``database``: one that is open already.
 
-    Raises: DatabaseUnavailable, KeysInvalid, AttestationMisconfigured, WeightsError, EngineError.
+    Raises: DatabaseUnavailable, KeysInvalid, AttestationMisconfigured, SettingsInvalid, WeightsError, EngineError.
     """
     keys = open_keys(settings, now=now())
     engines = open_face_engines(settings) if faces is None else faces
     vault = Vault(settings.var / "media", keys.master)
     attestation = {} if settings.attestation is None else read_verifiers(settings.attestation)
+    witnesses = () if settings.witnesses is None else read_witnesses(settings.witnesses)
 
     def service_on(database: Database) -> Service:
         return Service(
@@ -85,6 +88,7 @@ def open_service(
             queue=Queue(),
             faces=engines,
             attestation=attestation,
+            witnesses=witnesses,
             now=now,
         )
 
@@ -123,6 +127,7 @@ def create_app(service: Service) -> FastAPI:
         routes_gate,
         routes_clips,
         routes_audit,
+        routes_log,
         routes_public,
     ):
         app.include_router(part.router)

@@ -97,7 +97,7 @@ def create_api_key(settings: Settings, *, role: str, name: str) -> str:
     from api.service import wall_clock
 
     with open_database(settings) as database:
-        upgrade(database.url)
+        upgrade(database.owner_url)
         with database.transaction() as store:
             return create_key(store, Role(role), name, now=wall_clock())
 

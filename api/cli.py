@@ -37,6 +37,7 @@ _INSTALLATION_ERRORS = {
     "KeysUnusable",
     "AttestationMisconfigured",
     "DatabaseUnavailable",
+    "WitnessStateInvalid",
     "AddressTaken",
     "VoiceMissing",
 }
@@ -452,18 +453,52 @@ def _keys_create(options: argparse.Namespace) -> int:
 
 
 def _ledger_verify(options: argparse.Namespace) -> int:
-    from api.audit import verify_ledger, verify_proof
+    from api.audit import verify_ledger, verify_proof, verify_served
 
+    keys = None if options.keys is None else Path(options.keys)
     if options.proof:
         answer = verify_proof(
             Path(options.proof),
-            keys=None if options.keys is None else Path(options.keys),
+            keys=keys,
             settings=_settings(options),
+            origin=options.origin,
+            witnesses=None if options.witnesses is None else Path(options.witnesses),
+            quorum=options.quorum,
         )
+    elif options.url:
+        answer = verify_served(options.url, keys=keys, origin=options.origin)
     else:
         answer = verify_ledger(_settings(options))
     print(json.dumps(answer))
     return _YES if answer["valid"] else _NO
+
+
+def _ledger_witness(options: argparse.Namespace) -> int:
+    import time
+
+    from api.audit import published_keys
+    from api.log_client import LogClient
+    from api.service import wall_clock
+    from api.witnessing import keep_looking, look_once, open_witness_key, vkey_of
+    from consent.witness import Cosigned, NotCosigned
+
+    def say(line: str) -> None:
+        print(f"mien: {line}", file=sys.stderr, flush=True)
+
+    key = open_witness_key(Path(options.key))
+    keys = None if options.keys is None else published_keys(Path(options.keys), None)
+    say(f"this witness is {vkey_of(key, name=options.name)}")
+    with LogClient.at(options.url) as client:
+
+        def look() -> Cosigned | NotCosigned:
+            return look_once(client, Path(options.state), key, name=options.name, keys=keys, now=wall_clock())
+
+        found = look() if options.once else keep_looking(look, say=say, wait=lambda: time.sleep(options.every))
+    if isinstance(found, NotCosigned):
+        say(f"{found.code.value}: {found.code.meaning}; not signed")
+        return _NO
+    print(json.dumps({"cosigned": found.checkpoint.size, "log": found.checkpoint.origin}))
+    return _YES
 
 
 def _clip_verify(options: argparse.Namespace) -> int:
@@ -696,11 +731,39 @@ def _parser() -> argparse.ArgumentParser:
         ledger,
         "verify",
         _ledger_verify,
-        "check the log, or a receipt offline",
+        "check the log in the database, a log that is served, or a receipt offline",
         "mien ledger verify --proof receipt.json",
     )
-    verify.add_argument("--proof", metavar="FILE", help="a receipt; checked without the database")
+    what = verify.add_mutually_exclusive_group()
+    what.add_argument("--proof", metavar="FILE", help="a receipt (JSON or .tlog-proof); checked without the database")
+    what.add_argument("--url", help="a log as it is served: every entry, every tile, the latest checkpoint")
+    what.add_argument(
+        "--database", action="store_true", help="the log in this service's database; what happens by default"
+    )
     verify.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those of this service")
+
+    verify.add_argument("--origin", metavar="NAME", help="the log's name, if you know it")
+    verify.add_argument("--witnesses", metavar="FILE", help="keys of witnesses who must have cosigned the receipt")
+    verify.add_argument("--quorum", type=int, default=1, metavar="N", help="how many of them (default 1)")
+
+    watch = _add(
+        ledger,
+        "witness",
+        _ledger_witness,
+        "cosign a log's checkpoints, as long as it keeps what it had",
+        "mien ledger witness --url https://mien.example --state seen.json --key witness.pem",
+    )
+    watch.add_argument("--url", required=True, help="address of the service whose log it is")
+    watch.add_argument("--state", required=True, metavar="FILE", help="what was seen of that log; one file a log")
+    watch.add_argument(
+        "--key", required=True, metavar="FILE", help="the witness's own key (PEM); made if it is missing"
+    )
+    watch.add_argument("--name", default="witness", help="the witness's name, best an address without scheme")
+    watch.add_argument(
+        "--keys", metavar="JWKS", help="the log's public keys, at first contact; default: as it gives them"
+    )
+    watch.add_argument("--once", action="store_true", help="one round, then exit: 0 cosigned, 1 refused")
+    watch.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between rounds (default 30)")
 
     clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
     check = _add(

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Any
 
 from api.keys import ServiceKeys
+from api.ledger import append, receipt
 from api.service import Service
 from api.settings import Settings
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
-from consent.ledger import (
-    EMPTY,
-    Head,
-    LedgerEntry,
-    commit,
-    make_receipt,
-    next_entry,
-    sign_head,
-)
+from consent.ledger import Receipt, commit
 from consent.record import (
     ConsentEvent,
     ConsentRecord,
@@ -50,15 +41,10 @@ def record_of(store: Store, consent_id: str) -> ConsentRecord:
 def append_event(
     store: Store, keys: ServiceKeys, row: ConsentRow, events: list[ConsentEvent], *, now: datetime
 ) -> ConsentEventRow:
-    """Write the last of ``events``, all events of this consent: signed record, ledger entry and event, together.
-
-    The ledger is locked until the transaction ends, so entries never fork.
-    """
+    """Write the last of ``events``, all events of this consent: signed record, log entry and event, together."""
     event = events[-1]
     body = event_bytes(event)
-    last = store.lock_ledger()
-    entry = next_entry(last, kind=event.kind, digest=commit(body, row.salt), at=now)
-    store.append(entry)
+    entry = append(store, [(event.kind, commit(body, row.salt))], now=now)[0]
     written = ConsentEventRow(
         consent_id=row.consent_id,
         number=event.number,
@@ -71,15 +57,9 @@ def append_event(
     return written
 
 
-def receipt_of(
-    store: Store, keys: ServiceKeys, row: ConsentRow, written: ConsentEventRow, *, now: datetime
-) -> dict[str, Any]:
+def receipt_of(service: Service, store: Store, row: ConsentRow, written: ConsentEventRow, *, now: datetime) -> Receipt:
     """What the person keeps: it shows, offline, that the record right after this event is in the log."""
-    entry = store.entries(written.ledger_index, 1)[0]
-    head = sign_head(Head.of(entry), keys.active, at=now)
-    receipt = make_receipt(record=written.record, salt=row.salt, entry=entry, head=head)
-    shown: dict[str, Any] = json.loads(receipt.to_json())
-    return shown
+    return receipt(service, store, record=written.record, salt=row.salt, index=written.ledger_index, now=now)
 
 
 def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked, *, now: datetime) -> None:
@@ -93,8 +73,3 @@ def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked,
         clip.state, clip.code, clip.run_id, clip.finished_at = "withdrawn", "consent_revoked", None, now
         service.vault.destroy_key(store, clip.data_key_id, now=now)
         store.notify("mien_clip", clip_id)
-
-
-def signed_head(keys: ServiceKeys, last: LedgerEntry | None, *, now: datetime) -> str:
-    """The log's head, signed now."""
-    return sign_head(EMPTY if last is None else Head.of(last), keys.active, at=now)

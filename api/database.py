@@ -3,6 +3,11 @@
 Without ``MIEN_DATABASE_URL`` a PostgreSQL under ``<var>/postgres`` is started for as long as a process of ours uses it. It
 counts its users by process id in a file; the ids of processes that were killed are dropped first, so that the last user
 stops the server even after a crash.
+
+Migrations run as the schema's owner. The service works as ``mien_service``, which owns nothing: it cannot change or delete what
+is append-only, nor switch off the triggers that refuse it too. On the embedded server, and where the operator gives both URLs,
+it logs in as that role and knows no other. With one URL, the owner's, every connection steps down to the role, which keeps
+mistakes out but not somebody who can send any SQL.
 """
 
 from __future__ import annotations
@@ -15,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.settings import Settings
 from api.storage import Store
+from api.tables import SERVICE_ROLE
 
 DATABASE = "mien"
 _STATEMENT_TIMEOUT_MS = 15_000  # a request that waits longer has already failed for its caller
@@ -36,10 +42,12 @@ class DatabaseUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database that answers. ``url`` is for our own child processes and carries the driver."""
+    """A database that answers. ``url`` is for our own child processes and carries the driver; ``owner_url`` is that of the
+    schema's owner, for migrations."""
 
     url: str
     engine: Engine
+    owner_url: str
 
     @contextmanager
     def transaction(self) -> Iterator[Store]:
@@ -66,10 +74,12 @@ def open_database(settings: Settings) -> Iterator[Database]:
     """
     if settings.database_url is not None:
         with _engine(settings.database_url) as engine:
-            yield Database(settings.database_url, engine)
+            yield Database(settings.database_url, engine, settings.database_owner_url or settings.database_url)
         return
-    with _embedded(settings.var / "postgres") as url, _engine(url) as engine:
-        yield Database(url, engine)
+    with _embedded(settings.var / "postgres") as owner_url:
+        url = as_service(owner_url)
+        with _engine(url) as engine:
+            yield Database(url, engine, owner_url)
 
 
 @contextmanager
@@ -117,16 +127,37 @@ def _embedded(folder: Path) -> Iterator[str]:
 
 
 def create_database(server: URL, name: str) -> str:
-    """The URL of database ``name`` on that server, which is created when it is missing."""
+    """The URL of database ``name`` on that server. It is created when it is missing, and the service's role with it."""
     maintenance = create_engine(server, isolation_level="AUTOCOMMIT", hide_parameters=True)
     try:
         with maintenance.connect() as connection:
             there = connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
             if not there:
                 connection.execute(text(f"CREATE DATABASE \"{name}\" ENCODING 'UTF8'"))
+            connection.execute(text(_MAKE_ROLE))
     finally:
         maintenance.dispose()
     return server.set(database=name).render_as_string(hide_password=False)
+
+
+_MAKE_ROLE = """
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mien_service') THEN
+        CREATE ROLE mien_service LOGIN;
+    ELSIF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mien_service' AND NOT rolcanlogin) THEN
+        ALTER ROLE mien_service LOGIN;
+    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;  -- another process was quicker
+END;
+$$
+"""
+
+
+def as_service(owner_url: str) -> str:
+    """The same database of the embedded server, logged in to as the service's role."""
+    return make_url(owner_url).set(username=SERVICE_ROLE).render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -146,8 +177,9 @@ def _engine(url: str) -> Iterator[Engine]:
 
 
 def new_engine(url: str) -> Engine:
-    """An engine whose errors never carry values, and whose statements never hang for long."""
-    return create_engine(
+    """An engine whose errors never carry values, whose statements never hang for long, and whose connections work as the
+    service's role, if there is one that they may take."""
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=10,
@@ -158,6 +190,19 @@ def new_engine(url: str) -> Engine:
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS} -c timezone=UTC",
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def step_down(connection: Any, _record: object) -> None:
+        connection.execute(_STEP_DOWN, [SERVICE_ROLE])
+        connection.commit()
+
+    return engine
+
+
+_STEP_DOWN = """
+SELECT set_config('role', rolname, false) FROM pg_roles
+WHERE rolname = %s AND rolname <> session_user AND pg_has_role(session_user, oid, 'MEMBER')
+"""
 
 
 # --- migrations ------------------------------------------------------------------------------------------------------
@@ -170,11 +215,11 @@ def migrate(settings: Settings, *, target: str = "head") -> None:
         DatabaseUnavailable: when there is none.
     """
     with open_database(settings) as database:
-        upgrade(database.url, target=target)
+        upgrade(database.owner_url, target=target)
 
 
 def upgrade(url: str, *, target: str = "head") -> None:
-    """Alembic upgrade, in one transaction a migration, under an advisory lock."""
+    """Alembic upgrade as the owner, in one transaction a migration, under an advisory lock."""
     from alembic import command
 
     command.upgrade(alembic_config(url), target)

@@ -79,6 +79,11 @@ PROBLEMS: dict[str, Kind] = {
     "clip_not_ready": Kind(409, "The clip is not finished"),
     "clip_failed": Kind(410, "The clip could not be made"),
     "clip_cancelled": Kind(410, "The clip was cancelled"),
+    # the log
+    "note_invalid": Kind(400, "This is not a signed checkpoint"),
+    "note_unsigned": Kind(403, "No witness that is known here has signed this"),
+    "checkpoint_unknown": Kind(409, "This log never signed that checkpoint"),
+    "ledger_broken": Kind(500, "The log does not hold"),
     # the service
     "live_busy": Kind(503, "As many live sessions as this server carries are running; record and upload instead"),
     "live_unavailable": Kind(503, "This server guides no live sessions; record and upload instead"),

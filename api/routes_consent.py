@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
@@ -85,8 +87,13 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         written = append_event(store, service.keys, row, [granted], now=now)
         manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
         service.vault.destroy_key(store, session.data_key_id, now=now)
-        receipt = receipt_of(store, service.keys, row, written, now=now)
-    return ConsentGiven(consent_id=row.consent_id, record=written.record, receipt=receipt, manage_token=manage)
+        receipt = receipt_of(service, store, row, written, now=now)
+    return ConsentGiven(
+        consent_id=row.consent_id,
+        record=written.record,
+        receipt=json.loads(receipt.to_json()),
+        manage_token=manage,
+    )
 
 
 @router.get("/{consent_id}")
@@ -96,6 +103,18 @@ def look(consent_id: str, who: AnyCaller, service: TheService) -> ConsentState:
     with service.database.transaction() as store:
         row = _reachable(store, consent_id, who)
         return _shown(store, service, row, record_of(store, consent_id), now=now)
+
+
+@router.get("/{consent_id}/receipt", response_class=PlainTextResponse)
+def latest_receipt(consent_id: str, who: AnyCaller, service: TheService) -> PlainTextResponse:
+    """The receipt of the latest event as one `.tlog-proof` (C2SP tlog-proof). Asked for again later, it carries what
+    witnesses have signed by then."""
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, who)
+        last = store.consent_events(consent_id)[-1]
+        text = receipt_of(service, store, row, last, now=service.now()).to_tlog_proof()
+    name = f'attachment; filename="{consent_id}.tlog-proof"'
+    return PlainTextResponse(text, headers={"Content-Disposition": name})
 
 
 @router.post("/{consent_id}/narrow")
@@ -221,5 +240,5 @@ def _shown(store: Store, service: Service, row: ConsentRow, record: ConsentRecor
         expires_at=record.expires_at,
         assurance=record.assurance.value,
         record=last.record,
-        receipt=receipt_of(store, service.keys, row, last, now=now),
+        receipt=json.loads(receipt_of(service, store, row, last, now=now).to_json()),
     )

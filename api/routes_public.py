@@ -1,26 +1,22 @@
-"""What anyone may read: the terms, the keys, the log; and what the operator watches."""
+"""What anyone may read: the terms and the keys; and what the operator watches."""
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
 from importlib import resources
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from api.calls import Call
-from api.consents import signed_head
 from api.errors import Problem
-from api.schemas import LogEntries, TermsShown
+from api.schemas import TermsShown
 from api.service import TheService
 from consent import terms as agreed
-from consent.ledger import entry_json
 
 router = APIRouter(route_class=Call)
-
-_MOST_ENTRIES = 500
 
 
 @router.get("/v1/terms/{language}", tags=["consent"])
@@ -34,7 +30,7 @@ def terms(language: str) -> TermsShown:
 
 @router.get("/.well-known/jwks.json", tags=["keys and log"])
 def jwks(service: TheService) -> JSONResponse:
-    """Public keys of records, ledger heads, tokens and permits."""
+    """Public keys of records, checkpoints, tokens and permits."""
     return JSONResponse(
         service.keys.public.to_jwks(), media_type="application/jwk-set+json", headers={"Cache-Control": "max-age=300"}
     )
@@ -55,27 +51,6 @@ def authzen(service: TheService) -> dict[str, str]:
         "access_evaluation_endpoint": f"{here}/access/v1/evaluation",
         "access_evaluations_endpoint": f"{here}/access/v1/evaluations",
     }
-
-
-@router.get("/v1/log/checkpoint", tags=["keys and log"])
-def checkpoint(service: TheService) -> dict[str, Any]:
-    """The signed head of the log."""
-    with service.database.transaction() as store:
-        last = store.last_entry()
-    return {"head": signed_head(service.keys, last, now=service.now())}
-
-
-@router.get("/v1/log/entries", tags=["keys and log"])
-def entries(
-    service: TheService,
-    start: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=_MOST_ENTRIES)] = 100,
-) -> LogEntries:
-    """Entries of the log in order; digests only, nothing about people."""
-    with service.database.transaction() as store:
-        found = store.entries(start, limit + 1)
-    more = found[limit].index if len(found) > limit else None
-    return LogEntries(entries=[entry_json(entry) for entry in found[:limit]], next=more)
 
 
 @router.get("/healthz", tags=["operation"])

@@ -222,7 +222,7 @@ class ConsentGiven(Body):
     model_config = _example(
         consent_id=_EXAMPLE_CONSENT,
         record="eyJhbGciOiJFZERTQSIsInR5cCI6ImNvbnNlbnQtcmVjb3JkK2p3cyJ9...",
-        receipt={"entry": {"index": 17}},
+        receipt={"leaf": {"index": 17}},
         manage_token="mien_person_...",  # noqa: S106 - an example
     )
     consent_id: str
@@ -465,6 +465,30 @@ class ClipState(Body):
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
+
+
+class InclusionShown(Body):
+    """Hashes in base64, as in checkpoints; the proof from the leaf's sibling upwards."""
+
+    index: int
+    size: int
+    leaf_hash: str
+    root: str
+    proof: list[str]
+
+
+class ConsistencyShown(Body):
+    """Hashes in base64, as in checkpoints."""
+
+    first: int
+    second: int
+    first_root: str
+    second_root: str
+    proof: list[str]
+
+
+class CosignaturesTaken(Body):
+    witnesses: list[str] = Field(description="names of the witnesses whose cosignatures are kept")
 
 
 class LogEntries(Body):

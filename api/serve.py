@@ -51,7 +51,7 @@ def serve(settings: Settings) -> int:
     with _signals_end_us() as ending, _address(settings) as address:
         faces = open_face_engines(settings)  # before the database: missing weights are said at once
         with open_database(settings) as database:
-            upgrade(database.url)
+            upgrade(database.owner_url)
             with open_service(settings, faces=faces, database=database) as service:
                 _say(settings, _first_keys(service))
                 if not ending.is_set():

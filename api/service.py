@@ -17,6 +17,7 @@ from api.keys import ServiceKeys
 from api.media import Vault
 from api.queue import Queue
 from api.settings import Settings
+from consent.note import Verifier
 from liveness.attestation import AttestationVerifier, Provider
 
 
@@ -43,6 +44,7 @@ class Service:
     queue: Queue
     faces: FaceEngines
     attestation: Mapping[Provider, AttestationVerifier] = field(default_factory=dict)
+    witnesses: tuple[Verifier, ...] = ()
     now: Callable[[], datetime] = wall_clock
 
 

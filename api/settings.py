@@ -32,6 +32,9 @@ class Setting:
 
 SETTINGS = (
     Setting("MIEN_DATABASE_URL", "", "PostgreSQL to use; unset: an embedded one under MIEN_VAR"),
+    Setting(
+        "MIEN_DATABASE_OWNER_URL", "", "the same PostgreSQL as the schema's owner, for migrations; unset: the above"
+    ),
     Setting("MIEN_VAR", "var", "folder for everything the service keeps"),
     Setting("MIEN_WEIGHTS", "", "folder of the model weights; unset: weights/ under MIEN_VAR"),
     Setting("MIEN_WEIGHTS_FROM", "", "folder that weights fetch looks in first"),
@@ -46,6 +49,10 @@ SETTINGS = (
     Setting(
         "MIEN_CONTROLLER", "operator not named", "organisation that answers for the processing, as records name it"
     ),
+    Setting(
+        "MIEN_LOG_ORIGIN", "", "name of the log, fixed by its first checkpoint; unset: made from the public address"
+    ),
+    Setting("MIEN_WITNESSES", "", "file of the witnesses whose cosignatures are kept, a verifier key a line"),
     Setting("MIEN_CONTROLLER_CONTACT", "not given", "how a person reaches it"),
     Setting("MIEN_JURISDICTION", "ZZ", "whose law applies (ISO 3166)"),
     Setting("MIEN_STORAGE_LOCATION", "ZZ", "where the data lies (ISO 3166)"),
@@ -62,6 +69,7 @@ class Settings:
     """Parsed settings. Paths are as given (relative ones are from the working folder)."""
 
     database_url: str | None = field(default=None, repr=False)
+    database_owner_url: str | None = field(default=None, repr=False)
     var: Path = Path("var")
     weights: Path = Path("var/weights")
     weights_from: Path | None = None
@@ -73,6 +81,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = "http://127.0.0.1:8000"
+    log_origin: str = "127.0.0.1:8000/v1/log"
+    witnesses: Path | None = None
     controller: str = "operator not named"
     controller_contact: str = "not given"
     jurisdiction: str = "ZZ"
@@ -95,8 +105,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment.get(name, "").strip() or default for name, default in known.items()}
     var = Path(values["MIEN_VAR"])
     host, port = values["MIEN_HOST"], _port(values["MIEN_PORT"])
+    public_url = values["MIEN_PUBLIC_URL"].rstrip("/") or f"http://{host}:{port}"
     return Settings(
-        database_url=_database_url(values["MIEN_DATABASE_URL"]),
+        database_url=_database_url("MIEN_DATABASE_URL", values["MIEN_DATABASE_URL"]),
+        database_owner_url=_database_url("MIEN_DATABASE_OWNER_URL", values["MIEN_DATABASE_OWNER_URL"]),
         var=var,
         weights=Path(values["MIEN_WEIGHTS"] or var / "weights"),
         weights_from=Path(values["MIEN_WEIGHTS_FROM"]) if values["MIEN_WEIGHTS_FROM"] else None,
@@ -109,7 +121,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ),
         host=host,
         port=port,
-        public_url=values["MIEN_PUBLIC_URL"].rstrip("/") or f"http://{host}:{port}",
+        public_url=public_url,
+        log_origin=_log_origin(values["MIEN_LOG_ORIGIN"], public_url),
+        witnesses=Path(values["MIEN_WITNESSES"]) if values["MIEN_WITNESSES"] else None,
         controller=values["MIEN_CONTROLLER"],
         controller_contact=values["MIEN_CONTROLLER_CONTACT"],
         jurisdiction=values["MIEN_JURISDICTION"],
@@ -133,13 +147,21 @@ def _port(value: str) -> int:
     return int(value)
 
 
-def _database_url(value: str) -> str | None:
+def _log_origin(value: str, public_url: str) -> str:
+    """A name without spaces and plus, as checkpoints have it: the log's address without the scheme, if none is given."""
+    name = value or public_url.partition("://")[2] + "/v1/log"
+    if any(character.isspace() or character == "+" for character in name) or len(name) > 255:
+        raise SettingsInvalid("MIEN_LOG_ORIGIN must have no spaces and no plus")
+    return name
+
+
+def _database_url(name: str, value: str) -> str | None:
     """With the driver that the service uses; ``None`` for the embedded database."""
     if not value:
         return None
     scheme, separator, rest = value.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise SettingsInvalid("MIEN_DATABASE_URL must start with postgresql://")
+        raise SettingsInvalid(f"{name} must start with postgresql://")
     return f"postgresql+psycopg://{rest}"
 
 

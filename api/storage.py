@@ -6,13 +6,13 @@ The queue's jobs are deferred on the same connection, so that a job exists exact
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, assert_never, cast
 
 import psycopg
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import Table, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,9 @@ from api.tables import (
     FingerprintRow,
     IdempotencyRow,
     LedgerRow,
+    LogCheckpointRow,
+    LogCosignatureRow,
+    LogNodeRow,
     MediaRow,
     OutcomeRow,
     PermitConsentRow,
@@ -40,7 +43,9 @@ from api.tables import (
     SubjectRow,
     VerdictRow,
 )
+from consent.errors import LedgerBroken
 from consent.ledger import LedgerEntry
+from consent.merkle import Node
 from liveness.attestation import attestation_of, vouched
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Step, Turn
 from liveness.digits import Language
@@ -51,6 +56,9 @@ from liveness.verdict import CheckResult, Live, Outcome, judge
 _Row = TypeVar("_Row", bound=Base)
 
 _LEDGER_LOCK = 0x6C65646765  # "ledge"
+_COSIGNATURES_LOOKED_AT = 200
+_ENTRIES = cast("Table", LedgerRow.__table__)
+_NODES = cast("Table", LogNodeRow.__table__)
 SECRET_BYTES = 16
 
 
@@ -215,7 +223,7 @@ class Store:
         found = select(VerdictRow).where(VerdictRow.session_id == session_id).order_by(VerdictRow.judged_at)
         return list(self._session.scalars(found))
 
-    # --- consent and ledger ------------------------------------------------------------------------------------------
+    # --- consent -----------------------------------------------------------------------------------------------------
 
     def consent_of_session(self, session_id: str) -> ConsentRow | None:
         return self._session.scalar(select(ConsentRow).where(ConsentRow.session_id == session_id))
@@ -238,30 +246,98 @@ class Store:
             found = found.where(ConsentRow.granted_at < before)
         return list(self._session.scalars(found.order_by(ConsentRow.granted_at.desc()).limit(most)))
 
-    def lock_ledger(self) -> LedgerEntry | None:
-        """Nobody else appends until this transaction ends; gives the last entry."""
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def lock_ledger(self) -> None:
+        """Nobody else appends or signs until this transaction ends."""
         self._session.execute(select(func.pg_advisory_xact_lock(_LEDGER_LOCK)))
-        return self.last_entry()
 
     def last_entry(self) -> LedgerEntry | None:
-        row = self._session.scalar(select(LedgerRow).order_by(LedgerRow.index.desc()).limit(1))
-        return None if row is None else entry_of(row)
+        last = self._session.scalar(select(func.max(LedgerRow.index)))
+        return None if last is None else self.entries(last, 1)[0]
 
-    def append(self, entry: LedgerEntry) -> None:
-        self.add(
-            LedgerRow(
-                index=entry.index,
-                at=entry.at,
-                kind=entry.kind,
-                digest=entry.digest,
-                previous=entry.previous,
-                entry_hash=entry.entry_hash,
+    def add_entries(self, entries: Sequence[LedgerEntry]) -> None:
+        rows = [
+            {"entry_index": entry.index, "at": entry.at, "kind": entry.kind, "digest": entry.digest}
+            for entry in entries
+        ]
+        self._session.execute(_ENTRIES.insert(), rows)
+
+    def entries(self, first: int, most: int) -> list[LedgerEntry]:
+        return list(self._entries(first, first + most, at_once=most))
+
+    def every_entry(self) -> Iterator[LedgerEntry]:
+        """From the first one on, a few thousand in memory at a time."""
+        return self._entries(0, None, at_once=4096)
+
+    def _entries(self, first: int, stop: int | None, *, at_once: int) -> Iterator[LedgerEntry]:
+        columns = _ENTRIES.c
+        found = select(columns.entry_index, columns.at, columns.kind, columns.digest)
+        found = found.where(columns.entry_index >= first).order_by(columns.entry_index)
+        if stop is not None:
+            found = found.where(columns.entry_index < stop)
+        for index, at, kind, digest in self._session.execute(found.execution_options(yield_per=at_once)):
+            yield LedgerEntry(index=index, at=at, kind=kind, digest=digest)
+
+    def tree_size(self) -> int:
+        """How many entries are in the tree."""
+        last = self._session.scalar(select(func.max(LogNodeRow.index)).where(LogNodeRow.level == 0))
+        return 0 if last is None else last + 1
+
+    def add_nodes(self, nodes: Sequence[tuple[Node, bytes]]) -> None:
+        rows = [{"level": node.level, "node_index": node.number, "hash": content} for node, content in nodes]
+        self._session.execute(_NODES.insert(), rows)
+
+    def nodes(self, wanted: Sequence[Node]) -> list[bytes]:
+        """A :data:`consent.merkle.Reader`: one query, whatever the number.
+
+        Raises:
+            LedgerBroken: when one is not there.
+        """
+        place = tuple_(LogNodeRow.level, LogNodeRow.index)
+        rows = self._session.execute(
+            select(LogNodeRow.level, LogNodeRow.index, LogNodeRow.hash).where(
+                place.in_([tuple(node) for node in wanted])
             )
         )
+        found = {Node(level, index): content for level, index, content in rows}
+        for node in wanted:
+            if node not in found:
+                raise LedgerBroken(node.first_leaf, f"node {node.number} of level {node.level} is missing")
+        return [found[node] for node in wanted]
 
-    def entries(self, first: int, most: int | None) -> list[LedgerEntry]:
-        found = select(LedgerRow).where(LedgerRow.index >= first).order_by(LedgerRow.index)
-        return [entry_of(row) for row in self._session.scalars(found if most is None else found.limit(most))]
+    def node_range(self, level: int, start: int, stop: int) -> dict[int, bytes]:
+        """A :data:`consent.ledger.StoredNodes`."""
+        rows = self._session.execute(
+            select(LogNodeRow.index, LogNodeRow.hash)
+            .where(LogNodeRow.level == level, LogNodeRow.index >= start, LogNodeRow.index < stop)
+            .order_by(LogNodeRow.index)
+        )
+        return {number: content for number, content in rows}  # noqa: C416 - dict() of a result takes it for a mapping
+
+    def last_checkpoint(self) -> LogCheckpointRow | None:
+        return self._session.scalar(select(LogCheckpointRow).order_by(LogCheckpointRow.size.desc()).limit(1))
+
+    def checkpoints(self) -> Iterator[LogCheckpointRow]:
+        """By size, a few thousand in memory at a time."""
+        return iter(self._session.scalars(select(LogCheckpointRow).order_by(LogCheckpointRow.size)).yield_per(4096))
+
+    def add_cosignature(self, row: LogCosignatureRow) -> bool:
+        """Keep it; false when this witness has cosigned that checkpoint before."""
+        values = {column.key: getattr(row, column.key) for column in LogCosignatureRow.__table__.columns}
+        return self._changed(insert(LogCosignatureRow).values(**values).on_conflict_do_nothing()) == 1
+
+    def cosignatures(self, size: int) -> list[LogCosignatureRow]:
+        found = select(LogCosignatureRow).where(LogCosignatureRow.size == size).order_by(LogCosignatureRow.at)
+        return list(self._session.scalars(found))
+
+    def best_cosigned(self, index: int) -> LogCheckpointRow | None:
+        """Of the checkpoints that have this entry and were cosigned lately, that which most witnesses cosigned."""
+        lately = select(LogCosignatureRow.size).where(LogCosignatureRow.size > index)
+        lately = lately.order_by(LogCosignatureRow.size.desc()).limit(_COSIGNATURES_LOOKED_AT)
+        sizes = lately.subquery()
+        best = select(sizes.c.size).group_by(sizes.c.size).order_by(func.count().desc(), sizes.c.size.desc()).limit(1)
+        return self._session.scalar(select(LogCheckpointRow).where(LogCheckpointRow.size == best.scalar_subquery()))
 
     # --- the gate ----------------------------------------------------------------------------------------------------
 
@@ -406,17 +482,6 @@ class Store:
 # --- rows as values --------------------------------------------------------------------------------------------------
 
 
-def entry_of(row: LedgerRow) -> LedgerEntry:
-    return LedgerEntry(
-        index=row.index,
-        at=row.at,
-        kind=row.kind,
-        digest=row.digest,
-        previous=row.previous,
-        entry_hash=row.entry_hash,
-    )
-
-
 def policy_of(stated: str) -> LivenessPolicy:
     """The policy that a row names as ``name@version``, with the version it was judged under."""
     name, _, version = stated.partition("@")
@@ -497,4 +562,4 @@ def _check_result(stored: dict[str, Any]) -> CheckResult:
     )
 
 
-__all__ = ["Store", "challenge_of", "entry_of", "live_of", "new_id", "policy_of", "steps_to_json"]
+__all__ = ["Store", "challenge_of", "live_of", "new_id", "policy_of", "steps_to_json"]

@@ -1,4 +1,5 @@
-"""Erases what has reached its deadline. Runs in the worker every few seconds; safe to run in several at once."""
+"""Erases what has reached its deadline, and has the log signed. Runs in the worker every few seconds; safe to run in
+several at once."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import logging
 from datetime import timedelta
 
 from api.judging import FINGERPRINTS_KEPT
+from api.ledger import catch_up
 from api.service import Service
 from api.tables import SessionRow
 from liveness import session as life
@@ -23,6 +25,8 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
+
+    And signs a checkpoint when the log has new entries: within one round, so that no entry waits for a minute.
     """
     now = service.now()
     erased = 0
@@ -50,6 +54,7 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5
+    catch_up(service)
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased

@@ -1,7 +1,7 @@
 """The whole schema on one page.
 
-Three kinds of tables. Append-only ones (``consent_events``, ``ledger_entries``, ``attempts``, ``outcomes``) refuse UPDATE,
-DELETE and TRUNCATE in the database itself: see :data:`APPEND_ONLY` and the migrations. Ones that hold people's data name
+Three kinds of tables. Append-only ones (:data:`APPEND_ONLY`) refuse UPDATE, DELETE and TRUNCATE in the database itself, by
+triggers and by what :data:`SERVICE_ROLE` is allowed: see the migrations. Ones that hold people's data name
 the data key that opens it: destroying the key erases the data, in backups too. The rest is state.
 
 Times are ``timestamptz``. Ids are ``<prefix>_<32 hex digits>``. The queue's own tables belong to Procrastinate.
@@ -12,11 +12,32 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, false
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-APPEND_ONLY = ("consent_events", "ledger_entries", "attempts", "outcomes")
+APPEND_ONLY = (
+    "consent_events",
+    "ledger_entries",
+    "log_nodes",
+    "log_checkpoints",
+    "log_cosignatures",
+    "attempts",
+    "outcomes",
+)
+SERVICE_ROLE = "mien_service"
+"""The database role that the service works as: it owns nothing and cannot change or delete what is append-only."""
 
 
 class Base(DeclarativeBase):
@@ -251,15 +272,46 @@ class ConsentEventRow(Base):
 
 
 class LedgerRow(Base):
-    """The hash chain. Append-only."""
+    """An entry of the log, from which its leaf in the tree is made. Append-only. ``previous`` and ``entry_hash`` were the
+    hash chain that came before the tree; the first release still reads them."""
 
     __tablename__ = "ledger_entries"
     index: Mapped[int] = mapped_column("entry_index", BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     kind: Mapped[str]
     digest: Mapped[str]
-    previous: Mapped[str]
-    entry_hash: Mapped[str] = mapped_column(unique=True)
+    previous: Mapped[str | None]
+    entry_hash: Mapped[str | None] = mapped_column(unique=True)
+
+
+class LogNodeRow(Base):
+    """A complete subtree of the log's Merkle tree (``consent.merkle.Node``); level 0 are the leaves. Append-only."""
+
+    __tablename__ = "log_nodes"
+    level: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column("node_index", BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[bytes]
+
+
+class LogCheckpointRow(Base):
+    """A checkpoint that was signed. One for each size, ever: no second tree of that size can be signed. Append-only."""
+
+    __tablename__ = "log_checkpoints"
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    root: Mapped[bytes]
+    note: Mapped[str]
+    at: Mapped[datetime]
+
+
+class LogCosignatureRow(Base):
+    """A witness's signature on a checkpoint; the first one that it handed in. Append-only."""
+
+    __tablename__ = "log_cosignatures"
+    size: Mapped[int] = mapped_column(ForeignKey("log_checkpoints.size"), primary_key=True)
+    witness: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[str]
+    stated_at: Mapped[datetime]
+    at: Mapped[datetime]
 
 
 # --- the gate --------------------------------------------------------------------------------------------------------

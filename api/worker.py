@@ -68,7 +68,7 @@ def run(settings: Settings, *, migrate: bool = True) -> int:
         judge = opened.enter_context(JudgeProcess(settings))  # its models load meanwhile
         database = opened.enter_context(open_database(settings))
         if migrate:
-            upgrade(database.url)
+            upgrade(database.owner_url)
         faces = open_face_engines(settings, when_needed=True)
         service = opened.enter_context(open_service(settings, faces=faces, database=database))
         judge.wait_until_ready()

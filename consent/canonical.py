@@ -124,10 +124,7 @@ class Members:
 
     def seconds(self, name: str) -> datetime:
         """A NumericDate of RFC 7519, whole seconds."""
-        value = self.whole(name)
-        if not 0 <= value <= _LATEST_S:
-            raise Malformed(f"{name} is no time")
-        return _EPOCH + timedelta(seconds=value)
+        return from_seconds(self.whole(name))
 
     def items(self, name: str) -> list[Json]:
         value = self.take(name)
@@ -189,6 +186,17 @@ def to_seconds(at: datetime) -> int:
     if at.tzinfo is None:
         raise ValueError("times need a zone")
     return (at - _EPOCH) // timedelta(seconds=1)
+
+
+def from_seconds(seconds: int) -> datetime:
+    """The instant that many seconds after 1970.
+
+    Raises:
+        Malformed: when no calendar has it.
+    """
+    if not 0 <= seconds <= _LATEST_S:
+        raise Malformed("not a time")
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def whole_second(at: datetime) -> datetime:

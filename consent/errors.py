@@ -5,7 +5,9 @@
     ├── SignatureInvalid  a signed thing is not signed by us, or is another kind of thing
     ├── ConsentInvalid    a consent, a narrowing, a withdrawal or a token that the rules do not allow to be made
     ├── RecordInvalid     a record or its events contradict themselves
-    ├── LedgerBroken      the chain does not hold, from ``index`` on
+    ├── LedgerBroken      the log does not hold, from ``index`` on
+    ├── ProofInvalid      a Merkle proof does not lead where it should
+    ├── NoteInvalid       a signed note or checkpoint is malformed or not signed by who should have
     ├── ReceiptInvalid    a receipt does not prove what it says
     ├── TokenInvalid      a consent token is not valid here and now
     └── PermitInvalid     a permit is not valid here and now
@@ -53,7 +55,7 @@ class RecordInvalid(ConsentError):
 
 
 class LedgerBroken(ConsentError):
-    """The chain does not hold. ``index`` is the first entry that is wrong."""
+    """The log does not hold. ``index`` is the first entry that is wrong, or that what is wrong stands over."""
 
     code = "ledger_broken"
 
@@ -63,8 +65,22 @@ class LedgerBroken(ConsentError):
         self.why = why
 
 
+class ProofInvalid(ConsentError):
+    """A Merkle proof does not lead from where it starts to where it should."""
+
+    code = "proof_invalid"
+
+
+class NoteInvalid(ConsentError):
+    """Codes: ``note_invalid`` (malformed), ``note_unsigned`` (no signature of a known key), ``bad_signature`` (a known key's
+    signature does not hold)."""
+
+    code = "note_invalid"
+
+
 class ReceiptInvalid(ConsentError):
-    """A receipt does not prove that its record is in the ledger."""
+    """A receipt does not prove that its record is in the log. Codes: ``receipt_invalid``, ``receipt_outdated`` (of the hash
+    chain that came before the tree: the service gives a new one), ``not_witnessed`` (fewer witnesses than wanted)."""
 
     code = "receipt_invalid"
 

@@ -1,9 +1,9 @@
-"""Keys that sign records, ledger heads, tokens and permits, and the one way in which they do it.
+"""Keys that sign records, checkpoints, tokens and permits, and the one way in which they do it.
 
-Everything signed is a compact JWS (RFC 7515) with one algorithm, ``Ed25519`` (RFC 9864; the older name ``EdDSA`` leaves
-the curve open and is not accepted), and exactly three header members: ``alg``, ``kid``, ``typ``. Each kind of thing has
-its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11). What the header says about keys
-(``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
+Everything signed but checkpoints (see :mod:`consent.note`) is a compact JWS (RFC 7515) with one algorithm, ``Ed25519`` (RFC
+9864; the older name ``EdDSA`` leaves the curve open and is not accepted), and exactly three header members: ``alg``, ``kid``,
+``typ``. Each kind of thing has its own ``typ``, so that a permit can never be read as a token (RFC 8725, 3.11). What the
+header says about keys (``jwk``, ``jku``, ``x5u``) is never looked at: a header with anything more is refused.
 
 Rotation: several keys verify, one signs. A key's id is its RFC 7638 thumbprint, so that an id cannot be given to
 another key. In this package only this file knows joserfc.
@@ -16,6 +16,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -91,6 +92,20 @@ class SigningKey:
         header = {"alg": ALGORITHM, "kid": self.kid, "typ": typ}
         return jws.serialize_compact(header, encode(payload), self._key, registry=_REGISTRY)
 
+    @property
+    def public_bytes(self) -> bytes:
+        """The public half, 32 bytes (RFC 8032)."""
+        return _public(self._key).public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign_note_text(self, text: bytes) -> bytes:
+        """64 bytes of Ed25519 over a note's text. A JWS has no line end in what it signs and a note's text ends in one, so
+        that neither can be taken for the other."""
+        if not text.endswith(b"\n"):
+            raise ValueError("a note's text ends in a line end")
+        key = self._key.private_key
+        assert isinstance(key, Ed25519PrivateKey)  # noqa: S101 - every constructor above puts one here
+        return key.sign(text)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeySet:
@@ -106,6 +121,11 @@ class KeySet:
     @property
     def kids(self) -> tuple[str, ...]:
         return tuple(self._keys)
+
+    @property
+    def public_bytes(self) -> tuple[bytes, ...]:
+        """Each key, 32 bytes (RFC 8032)."""
+        return tuple(_public(key).public_bytes(Encoding.Raw, PublicFormat.Raw) for key in self._keys.values())
 
     def to_jwks(self) -> dict[str, list[dict[str, str]]]:
         """A JWK Set (RFC 7517, RFC 8037), as served at ``/.well-known/jwks.json``."""
@@ -183,6 +203,15 @@ class KeySet:
             return decode(opened.payload or b"")
         except Malformed as error:
             raise SignatureInvalid("payload is not a canonical JSON object", code="wrong_type") from error
+
+
+def holds(public: bytes, signature: bytes, content: bytes) -> bool:
+    """Whether the Ed25519 key with these 32 bytes signed exactly this content."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, content)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def from_base64url(text: str) -> bytes:

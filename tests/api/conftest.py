@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from api.app import create_app, open_service
 from api.auth import Role, create_key
-from api.database import Database, embedded_server, new_engine, upgrade
+from api.database import Database, as_service, create_database, embedded_server, new_engine, upgrade
 from api.engines import Bounded, FaceEngines
 from api.judging import HandedIn, Judged, Judges, judge_challenge
 from api.keys import open_keys
@@ -199,9 +201,17 @@ def shared_database(server: str) -> Iterator[Database]:
     """A migrated database that tests use one after another."""
     with fresh_database(server) as url:
         upgrade(url)
-        engine = new_engine(url)
-        yield Database(url, engine)
+        engine = new_engine(as_service(url))
+        yield Database(as_service(url), engine, url)
         engine.dispose()
+
+
+@cache
+def owner_of(database: Database) -> Engine:
+    """What somebody can do who has the database itself: all of it, with the triggers off."""
+    return create_engine(
+        database.owner_url, poolclass=NullPool, connect_args={"options": "-c session_replication_role=replica"}
+    )
 
 
 _copies = iter(range(10_000))
@@ -212,10 +222,8 @@ def fresh_database(server: str) -> Iterator[str]:
     """The URL of a database of its own, dropped afterwards."""
     name = f"mien_test_{next(_copies)}"
     maintenance = create_engine(server, isolation_level="AUTOCOMMIT")
-    with maintenance.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
     try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        yield create_database(make_url(server), name)
     finally:
         with maintenance.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
@@ -227,8 +235,7 @@ def database(shared_database: Database) -> Iterator[Database]:
     """Empty again after each test; as superuser in replica mode, since append-only tables refuse even that."""
     yield shared_database
     tables = [*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"]
-    with shared_database.engine.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
+    with owner_of(shared_database).begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(tables)} CASCADE"))
 
 

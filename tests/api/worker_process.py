@@ -46,7 +46,7 @@ def main(url: str, var: str, keys: str, hold: str) -> None:
     faces = FaceEngines(
         finder=ColourFinder(), embedder=ColourEmbedder(), languages=frozenset({Language.ENGLISH}), bound=Bounded(1)
     )
-    database = Database(url, new_engine(url))
+    database = Database(url, new_engine(url), url)
     settings = Settings(database_url=url, var=Path(var), keys=Path(keys))
     with ExitStack() as opened:
         service = opened.enter_context(open_service(settings, faces=faces, database=database))

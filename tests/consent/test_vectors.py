@@ -14,7 +14,8 @@ from consent.canonical import Malformed, Members
 from consent.errors import LedgerBroken, PermitInvalid, ReceiptInvalid, RecordInvalid, TokenInvalid
 from consent.gate import Permit, commit_template, verify_permit
 from consent.keys import KeySet
-from consent.ledger import LedgerEntry, entry_from, verify_chain, verify_receipt
+from consent.ledger import StoredCheckpoint, WitnessPolicy, entry_from, verify_log, verify_receipt
+from consent.note import read_vkey
 from consent.record import event_bytes, event_from_bytes, fold, read_record
 from consent.tokens import ConsentToken, UnverifiedToken, verify
 from liveness.template import FaceTemplate
@@ -110,23 +111,27 @@ def test_records(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("ledger.json"))
 def test_ledger(case: Case) -> None:
-    entries: list[LedgerEntry] = [entry_from(Members(entry)) for entry in case["entries"]]
+    leaves = [leaf.encode() for leaf in case["leaves"]]
+    kept = case["checkpoint"]
+    signed = StoredCheckpoint(size=kept["size"], root=bytes.fromhex(kept["root"]), note=kept["note"])
     if "broken_at" in case:
         with pytest.raises(LedgerBroken) as caught:
-            verify_chain(entries)
+            verify_log(leaves, keys=KEYS, checkpoints=[signed])
         assert caught.value.index == case["broken_at"]
     else:
-        head = verify_chain(entries)
-        assert {"size": head.size, "entry_hash": head.entry_hash} == case["head"]
+        assert verify_log(leaves, keys=KEYS, checkpoints=[signed]).root.hex() == case["root"]
 
 
 @pytest.mark.parametrize("case", cases("receipts.json"))
 def test_receipts(case: Case) -> None:
+    witnesses = tuple(read_vkey(vkey) for vkey in read("receipts.json")["witnesses"])
+    policy = WitnessPolicy(witnesses=witnesses, quorum=case["quorum"]) if "quorum" in case else None
     if case["valid"]:
-        assert verify_receipt(case["receipt"], KEYS).entry.index == case["index"]
+        assert verify_receipt(case["receipt"], KEYS, policy=policy).entry.index == case["index"]
     else:
-        with pytest.raises(ReceiptInvalid):
-            verify_receipt(case["receipt"], KEYS)
+        with pytest.raises(ReceiptInvalid) as caught:
+            verify_receipt(case["receipt"], KEYS, policy=policy)
+        assert caught.value.code == case["code"]
 
 
 @pytest.mark.parametrize("case", cases("commitments.json"))

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import json
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from consent.gate import Obligations, Permit, commit_template, sign_permit
 from consent.keys import KeySet, SigningKey
-from consent.ledger import Head, commit, entry_json, make_receipt, next_entry, sign_head
 from consent.record import (
     Controller,
     Limits,
@@ -323,106 +321,165 @@ def _records() -> Json:
     }
 
 
-def _chain() -> list[Json]:
-    entries, last = [], None
-    for number, event in enumerate(_stages()["revoked"].events):
-        last = next_entry(last, kind=event.kind, digest=commit(event_bytes(event), SALT), at=NOW + number * HOUR)
-        entries.append(entry_json(last))
-    return entries
+def _leaves() -> list[bytes]:
+    """Of the entries of one consent's life, by hand."""
+    return [
+        _json(
+            {
+                "at": f"2026-11-21T{12 + number}:00:00.000000Z",
+                "digest": hmac.digest(SALT, b"mien-ledger-1\0" + event_bytes(event), "sha256").hex(),
+                "index": number,
+                "kind": event.kind,
+                "ledger": "mien-ledger-2",
+            }
+        )
+        for number, event in enumerate(_stages()["revoked"].events)
+    ]
 
 
-def _rehashed(entry: Json) -> Json:
-    """Its own hash made right again, by hand."""
-    rest = {name: value for name, value in entry.items() if name != "entry_hash"} | {"ledger": "mien-ledger-1"}
-    return entry | {"entry_hash": hashlib.sha256(_json(rest)).hexdigest()}
+def _mth(leaves: list[bytes]) -> bytes:
+    """RFC 9162, 2.1.1."""
+    if len(leaves) < 2:
+        return hashlib.sha256(b"\0" + leaves[0] if leaves else b"").digest()
+    k = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return hashlib.sha256(b"\1" + _mth(leaves[:k]) + _mth(leaves[k:])).digest()
+
+
+def _path(index: int, leaves: list[bytes]) -> list[bytes]:
+    """RFC 9162, 2.1.3.1."""
+    if len(leaves) == 1:
+        return []
+    k = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if index < k:
+        return [*_path(index, leaves[:k]), _mth(leaves[k:])]
+    return [*_path(index - k, leaves[k:]), _mth(leaves[:k])]
+
+
+ORIGIN, WITNESS = "log.example/one", "witness.example/w1"
+
+
+def _note_line(name: str, seed: bytes, text: str, *, kind: int = 1, seconds: int | None = None) -> str:
+    """A signature line of C2SP signed-note, or of tlog-cosignature when it has a time."""
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    about = name.encode() + b"\n" + bytes([kind]) + key.public_key().public_bytes_raw()
+    stated = b"" if seconds is None else seconds.to_bytes(8, "big")
+    before = "" if seconds is None else f"cosignature/v1\ntime {seconds}\n"
+    value = hashlib.sha256(about).digest()[:4] + stated + key.sign((before + text).encode())
+    return f"\u2014 {name} {base64.b64encode(value).decode()}\n"
+
+
+def _checkpoint(leaves: list[bytes], *, seed: bytes = SEED, origin: str = ORIGIN, cosigned: bool = False) -> str:
+    text = f"{origin}\n{len(leaves)}\n{base64.b64encode(_mth(leaves)).decode()}\n"
+    line = _note_line(WITNESS, OTHER_SEED, text, kind=4, seconds=1795262400) if cosigned else ""
+    return f"{text}\n{_note_line(origin, seed, text)}{line}"
 
 
 def _ledger() -> Json:
-    chain = _chain()
+    leaves = _leaves()
+
+    def case(why: str, changed: list[bytes], *, checkpoint: list[bytes] | None = None, **expected: Any) -> Json:
+        signed = leaves if checkpoint is None else checkpoint
+        return {
+            "why": why,
+            "leaves": [leaf.decode() for leaf in changed],
+            "checkpoint": {"size": len(signed), "root": _mth(signed).hex(), "note": _checkpoint(signed)},
+        } | expected
+
+    def changed(number: int, **members: Any) -> list[bytes]:
+        other = _json(json.loads(leaves[number]) | members)
+        return [*leaves[:number], other, *leaves[number + 1 :]]
+
     return {
-        "about": "Chains of ledger entries: the head they lead to, or the first entry that is wrong.",
+        "about": "Leaves of the log with a signed checkpoint: the root that they have, or the first entry that is wrong. "
+        "Without the stored tree a changed entry is known only as lying below the first checkpoint that contradicts it.",
         "cases": [
-            {"why": "empty", "entries": [], "head": {"size": 0, "entry_hash": "0" * 64}},
-            {"why": "three entries", "entries": chain, "head": {"size": 3, "entry_hash": chain[2]["entry_hash"]}},
-            {
-                "why": "hashes made here by hand are the same",
-                "entries": [_rehashed(e) for e in chain],
-                "head": {"size": 3, "entry_hash": chain[2]["entry_hash"]},
-            },
-            {
-                "why": "a digest was changed",
-                "entries": [chain[0], chain[1] | {"digest": "0" * 64}, chain[2]],
-                "broken_at": 1,
-            },
-            {
-                "why": "a digest was changed and the hash made right",
-                "entries": [chain[0], _rehashed(chain[1] | {"digest": "0" * 64}), chain[2]],
-                "broken_at": 2,
-            },
-            {
-                "why": "a time was changed",
-                "entries": [chain[0] | {"at": "2026-01-01T00:00:00.000000Z"}, *chain[1:]],
-                "broken_at": 0,
-            },
-            {
-                "why": "time goes back, hashes right",
-                "entries": [chain[0], _rehashed(chain[1] | {"at": "2026-01-01T00:00:00.000000Z"})],
-                "broken_at": 1,
-            },
-            {"why": "the middle is missing", "entries": [chain[0], chain[2]], "broken_at": 1},
-            {"why": "the beginning is missing", "entries": chain[1:], "broken_at": 0},
-            {"why": "two are swapped", "entries": [chain[0], chain[2], chain[1]], "broken_at": 1},
-            {"why": "one is there twice", "entries": [chain[0], chain[1], chain[1], chain[2]], "broken_at": 2},
-            {
-                "why": "the first one claims something came before",
-                "entries": [_rehashed(chain[0] | {"previous": "1" * 64})],
-                "broken_at": 0,
-            },
+            case("empty", [], checkpoint=[], root=_mth([]).hex()),
+            case("three entries", leaves, root=_mth(leaves).hex()),
+            case("one entry after the checkpoint", leaves, checkpoint=leaves[:2], root=_mth(leaves).hex()),
+            case("a digest was changed", changed(1, digest="0" * 64), broken_at=0),
+            case("the last digest was changed", changed(2, digest="0" * 64), broken_at=0),
+            case("a time goes back", changed(1, at="2026-01-01T00:00:00.000000Z"), broken_at=1),
+            case("the middle is missing", [leaves[0], leaves[2]], broken_at=1),
+            case("the beginning is missing", leaves[1:], broken_at=0),
+            case("the end is missing", leaves[:2], broken_at=2),
+            case("two are swapped", [leaves[0], leaves[2], leaves[1]], broken_at=1),
+            case("one is there twice", [leaves[0], leaves[1], leaves[1], leaves[2]], broken_at=2),
+            case("a member that no entry has", changed(1, note="ok"), broken_at=1),
+            case("another format's name", changed(1, ledger="mien-ledger-1"), broken_at=1),
+            case(
+                "spaces: not the one spelling", [leaves[0], leaves[1].replace(b",", b", ", 1), leaves[2]], broken_at=1
+            ),
         ],
     }
 
 
 def _receipts() -> Json:
     stages = _stages()
-    before = next_entry(None, kind="consent.granted", digest="0" * 64, at=NOW)
-    events = {name: stage.events[-1] for name, stage in stages.items()}
-    first = next_entry(before, kind=events["granted"].kind, digest=commit(event_bytes(events["granted"]), SALT), at=NOW)
-    second = next_entry(
-        first, kind=events["narrowed"].kind, digest=commit(event_bytes(events["narrowed"]), SALT), at=NOW + HOUR
-    )
-    third = next_entry(second, kind="consent.revoked", digest="1" * 64, at=NOW + DAY)
-    head, later = sign_head(Head.of(first), KEY, at=NOW), sign_head(Head.of(second), KEY, at=NOW + HOUR)
-    record = sign_record(stages["granted"], KEY)
-    good = make_receipt(record=record, salt=SALT, entry=first, head=head)
-    content: Json = json.loads(good.to_json())
+    leaves = _leaves()
+    filler = json.loads(leaves[0])
+    before = _json(filler | {"digest": "0" * 64})
+    tree = [before] + [_json(json.loads(leaf) | {"index": number}) for number, leaf in enumerate(leaves, 1)]
 
-    def good_one(why: str, receipt: str) -> Json:
-        return {"why": why, "receipt": receipt, "valid": True, "index": 1}
+    def proof(index: int, leaves: list[bytes], checkpoint: str | None = None) -> str:
+        path = "".join(base64.b64encode(step).decode() + "\n" for step in _path(index, leaves))
+        note = _checkpoint(leaves) if checkpoint is None else checkpoint
+        return f"c2sp.org/tlog-proof@v1\nindex {index}\n{path}\n{note}"
 
-    def bad(why: str, receipt: str | None = None, **members: Any) -> Json:
+    content = {
+        "schema_version": "mien-receipt-2",
+        "record": sign_record(stages["granted"], KEY),
+        "salt": b64(SALT),
+        "leaf": json.loads(tree[1]),
+        "proof": proof(1, tree[:2]),
+    }
+    extra = base64.b64encode(_json({name: content[name] for name in content if name != "proof"})).decode()
+    one_file = proof(1, tree).replace("\nindex", f"\nextra {extra}\nindex", 1)
+
+    def good(why: str, receipt: str | None = None, **members: Any) -> Json:
         text = _json(content | members).decode() if receipt is None else receipt
-        return {"why": why, "receipt": text, "valid": False}
+        return {"why": why, "receipt": text, "valid": True, "index": 1}
+
+    def bad(why: str, receipt: str | None = None, *, code: str = "receipt_invalid", **members: Any) -> Json:
+        return good(why, receipt, **members) | {"valid": False, "code": code}
 
     return {
-        "about": "Receipts: whether they prove, with the public keys alone, that their record is in the ledger.",
+        "about": "Receipts: whether they prove, with the public keys alone, that their record is in the log. Where `quorum` "
+        "is given, so many of `witnesses` must have cosigned.",
+        "witnesses": [_vkey(WITNESS, OTHER_SEED)],
         "cases": [
-            good_one("head at the entry", good.to_json()),
-            good_one("path to a later head", replace(good, path=(second,), head=later).to_json()),
-            good_one("indented by hand", json.dumps(content, indent=2)),
+            good("a checkpoint right after the entry"),
+            good("a later checkpoint", proof=proof(1, tree)),
+            good("as one .tlog-proof", one_file),
+            good("indented by hand", json.dumps(content, indent=2)),
+            good("cosigned, and that is asked for", proof=proof(1, tree, _checkpoint(tree, cosigned=True))) | {"quorum": 1},
+            good("cosigned by a witness that nobody knows", proof=proof(1, tree, _checkpoint(tree, cosigned=True))),
+            bad("not cosigned although that is asked for", code="not_witnessed") | {"quorum": 1},
             bad("another salt", salt=b64(bytes(32))),
             bad("a salt of another length", salt=b64(SALT[:31])),
             bad("the record of a later event", record=sign_record(stages["narrowed"], KEY)),
             bad("a record signed by another service", record=sign_record(stages["granted"], OTHER_KEY)),
-            bad("a head signed by another service", head=sign_head(Head.of(first), OTHER_KEY, at=NOW)),
-            bad("a head that the entry does not lead to", head=later),
-            bad("an entry moved elsewhere, its hash made right", entry=_rehashed(content["entry"] | {"index": 7})),
-            bad("another kind, its hash made right", entry=_rehashed(content["entry"] | {"kind": "consent.revoked"})),
-            bad("a path that skips an entry", path=[entry_json(third)]),
+            bad("a checkpoint signed by another service", proof=proof(1, tree, _checkpoint(tree, seed=OTHER_SEED))),
+            bad("a checkpoint of another tree", proof=proof(1, tree, _checkpoint(tree[:3]))),
+            bad("the signature under another log's name",
+                proof=proof(1, tree).replace(f"\n\n{ORIGIN}\n", "\n\nlog.example/two\n")),
+            bad("an entry moved elsewhere", leaf=content["leaf"] | {"index": 0}),
+            bad("an entry of another kind", leaf=content["leaf"] | {"kind": "consent.revoked"}),
+            bad("the proof of another entry", proof=proof(0, tree[:2])),
+            bad("a proof with one step more", proof=proof(1, tree).replace("\n\n", f"\n{'A' * 43}=\n\n", 1)),
             bad("a member that no receipt has", note="ok"),
-            bad("a member twice", good.to_json().replace('{"entry"', '{"head":"","entry"', 1)),
+            bad("a member twice", _json(content).decode().replace('{"leaf"', '{"proof":"","leaf"', 1)),
             bad("no JSON", "receipt"),
+            bad("of the hash chain that came before the tree", code="receipt_outdated",
+                receipt=_json({"schema_version": "mien-receipt-1", "record": "", "salt": "", "entry": {}, "path": [],
+                               "head": ""}).decode()),
         ],
-    }
+    }  # fmt: skip
+
+
+def _vkey(name: str, seed: bytes) -> str:
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    key_id = hashlib.sha256(name.encode() + b"\n\x04" + public).digest()[:4]
+    return f"{name}+{key_id.hex()}+{base64.b64encode(bytes([4]) + public).decode()}"
 
 
 def _token() -> ConsentToken:
