@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from api.calls import Call
@@ -15,12 +15,15 @@ from api.consents import signed_head
 from api.errors import Problem
 from api.schemas import LogEntries, TermsShown
 from api.service import TheService
+from api.status import StatusLists
 from consent import terms as agreed
 from consent.ledger import entry_json
+from consent.status_list import MEDIA_TYPE
 
 router = APIRouter(route_class=Call)
 
 _MOST_ENTRIES = 500
+_LATEST_S = 253_402_300_799  # the last second of the year 9999
 
 
 @router.get("/v1/terms/{language}", tags=["consent"])
@@ -76,6 +79,39 @@ def entries(
         found = store.entries(start, limit + 1)
     more = found[limit].index if len(found) > limit else None
     return LogEntries(entries=[entry_json(entry) for entry in found[:limit]], next=more)
+
+
+@router.get(
+    "/v1/status/{list_id}",
+    tags=["keys and log"],
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}}},
+)
+def status_list(
+    list_id: str,
+    request: Request,
+    service: TheService,
+    time: Annotated[
+        int | None, Query(ge=0, le=_LATEST_S, description="UNIX seconds: the list as it stood then")
+    ] = None,
+) -> Response:
+    """What became of consents, as their tokens name it (draft-ietf-oauth-status-list): a signed list of two bits each, which
+    tells nothing to who holds no token."""
+    lists: StatusLists = request.app.state.status_lists
+    at = None if time is None else datetime.fromtimestamp(time, UTC)
+    found = lists.current(service, list_id) if at is None else lists.past(service, list_id, at)
+    if found is None:
+        raise Problem("not_found", "no such list, or not at that time")
+    kept_s = max(1, found.fresh_for // timedelta(seconds=1))
+    return Response(
+        found.jwt,
+        media_type=MEDIA_TYPE,
+        headers={
+            "Cache-Control": f"public, max-age={kept_s}",
+            "Access-Control-Allow-Origin": "*",  # wallets and pages of others check tokens too (draft, 8.1)
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        },
+    )
 
 
 @router.get("/healthz", tags=["operation"])

@@ -409,6 +409,21 @@ class WorkNoted(Body):
     completed_at: datetime
 
 
+class NewBackendKey(Body):
+    """To change a key that is registered already; without it, the key of the ``DPoP`` header is meant."""
+
+    model_config = _example(next_proof="eyJ0eXAiOiJkcG9wK2p3dCIs...")
+    next_proof: Annotated[str, StringConstraints(min_length=1, max_length=8192)] = Field(
+        description="a proof for this same call, by the new key"
+    )
+
+
+class BackendKey(Body):
+    backend: str
+    jkt: str = Field(description="RFC 7638 thumbprint of the key; tokens for this backend name it in cnf")
+    registered_at: datetime
+
+
 # --- clips -----------------------------------------------------------------------------------------------------------
 
 

@@ -259,7 +259,8 @@ def _own_key(alg: str, jwk: Members) -> tuple[ECKey | OKPKey, str]:
     if any(len(coordinate) != _P256_BYTES for coordinate in place):
         raise Malformed("a coordinate of P-256 has 32 bytes")
     try:
-        point = EllipticCurvePublicNumbers(*(int.from_bytes(part, "big") for part in place), SECP256R1()).public_key()
+        at_x, at_y = (int.from_bytes(part, "big") for part in place)
+        point = EllipticCurvePublicNumbers(at_x, at_y, SECP256R1()).public_key()
     except ValueError as error:
         raise KeysUnusable("not a point of P-256") from error
     return ECKey.import_key(point), thumbprint_of({"crv": "P-256", "kty": "EC", "x": x, "y": y})

@@ -155,13 +155,15 @@ class SignedStatusList:
         return now >= min(self.expires_at, self.issued_at + 2 * self.ttl)
 
 
-def sign_list(statuses: StatusList, *, uri: str, at: datetime, key: SigningKey) -> str:
-    """The list as it stands at ``at``, as a JWT (draft, section 5.1) for those who read it at ``uri``."""
+def sign_list(statuses: StatusList, *, uri: str, at: datetime, key: SigningKey, until: datetime | None = None) -> str:
+    """The list as it stands at ``at``, as a JWT (draft, section 5.1) for those who read it at ``uri``. ``until``: of one that
+    stood so in the past, when it no longer did (draft, section 8.4)."""
     issued_s = to_seconds(at)
+    expires_s = to_seconds(at + STALE_AFTER if until is None else until)
     claims: dict[str, Json] = {
         "sub": uri,
         "iat": issued_s,
-        "exp": issued_s + STALE_AFTER // timedelta(seconds=1),
+        "exp": max(expires_s, issued_s + 1),
         "ttl": TTL // timedelta(seconds=1),
         "status_list": {"bits": statuses.bits, "lst": statuses.to_lst()},
     }
