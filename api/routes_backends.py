@@ -16,9 +16,11 @@ from consent.dpop import DpopProof
 
 router = APIRouter(prefix="/v1/backends", tags=["gate"], route_class=Call)
 
+_AS_SHOWN = NewBackendKey()
+
 
 @router.put("/self/key")
-def register(request: Request, backend: Backend, service: TheService, body: NewBackendKey | None = None) -> BackendKey:
+def register(request: Request, backend: Backend, service: TheService, body: NewBackendKey = _AS_SHOWN) -> BackendKey:
     """Register the key that the ``DPoP`` header proves. From then on tokens for this backend are bound to it, and its
     questions without it are refused. To change it, prove the old key in the header and the new one in ``next_proof``: an
     API key alone must not be enough to take a backend's place."""
@@ -28,7 +30,7 @@ def register(request: Request, backend: Backend, service: TheService, body: NewB
     with service.database.transaction() as store:
         known = store.backend_jkt(backend.name)
     needs_key(proof, known)
-    following = None if body is None else take_proof(request, service, body.next_proof)
+    following = None if body.next_proof is None else take_proof(request, service, body.next_proof)
     if following is not None:
         needs_key(following)
     wanted = proof if following is None else following

@@ -410,11 +410,11 @@ class WorkNoted(Body):
 
 
 class NewBackendKey(Body):
-    """To change a key that is registered already; without it, the key of the ``DPoP`` header is meant."""
+    """The key of the ``DPoP`` header is registered; to change one that is registered already, prove the new one here."""
 
     model_config = _example(next_proof="eyJ0eXAiOiJkcG9wK2p3dCIs...")
-    next_proof: Annotated[str, StringConstraints(min_length=1, max_length=8192)] = Field(
-        description="a proof for this same call, by the new key"
+    next_proof: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = Field(
+        default=None, description="a proof for this same call, by the new key"
     )
 
 

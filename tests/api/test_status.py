@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-import api.status
 from api.sweeping import sweep
 from api.tables import ConsentRow, StatusListRow
 from consent.keys import KeySet
 from consent.offline import Holds, HoldsNot, OfflineCode, check_offline
-from consent.status_list import LIST_SIZE, MEDIA_TYPE, MOST_USED, TTL, SignedStatusList, Status, read_list
+from consent.status_list import LIST_SIZE, MEDIA_TYPE, MOST_USED, TTL, SignedStatusList, Status, read_list, sign_list
 from consent.tokens import UnverifiedToken
 from tests.api.conftest import ALICE, BOB, World, png
 from tests.api.test_consents import revoke
@@ -194,13 +193,12 @@ def test_a_list_is_signed_once_a_change_or_a_minute(world: World, monkeypatch: p
     consent = world.consent()
     path, _ = place(world.token(consent))
     signed: list[datetime] = []
-    sign = api.status.sign_list
 
     def counted(*what: Any, **how: Any) -> str:
         signed.append(how["at"])
-        return sign(*what, **how)
+        return sign_list(*what, **how)
 
-    monkeypatch.setattr(api.status, "sign_list", counted)
+    monkeypatch.setattr("api.status.sign_list", counted)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: world.call("GET", path), range(12)))
     assert len(signed) == 1

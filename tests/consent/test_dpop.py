@@ -41,7 +41,8 @@ def refused(proof: str, *tokens: str, **changes: Any) -> DpopCode:
 
 
 def good(holder: Holder = ALICE, *tokens: str, **changes: Any) -> str:
-    return holder.proof(*tokens, **({"address": ADDRESS, "at": NOW} | changes))
+    values: dict[str, Any] = {"address": ADDRESS, "at": NOW} | changes
+    return holder.proof(*tokens, **values)
 
 
 # --- published examples ----------------------------------------------------------------------------------------------
@@ -109,8 +110,8 @@ def test_several_tokens_are_named_each_once_in_order() -> None:
     proof = good(ALICE, "one", "two")
     for tokens in (("one", "two"), ("one", "two", "one")):
         assert isinstance(asked(proof, *tokens), DpopProof)
-    for tokens in (("two", "one"), ("one",), ("one", "two", "three"), ("onetwo",)):
-        assert refused(proof, *tokens) is DpopCode.DPOP_WRONG_TOKEN
+    for others in (["two", "one"], ["one"], ["one", "two", "three"], ["onetwo"]):
+        assert refused(proof, *others) is DpopCode.DPOP_WRONG_TOKEN
     assert refused(good(), "one") is DpopCode.DPOP_WRONG_TOKEN, "a proof that names no token is for none"
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent.canonical import Json
 from consent.errors import ConsentInvalid, StatusListInvalid
 from consent.keys import to_base64url
 from consent.status_list import (
@@ -229,7 +230,7 @@ def test_changes_have_company_and_not_always_as_much() -> None:
 
 
 def test_a_list_is_stale_after_its_own_end_even_within_its_ttl() -> None:
-    claims = {
+    claims: dict[str, Json] = {
         "sub": URI,
         "iat": int(NOW.timestamp()),
         "exp": int(NOW.timestamp()) + 5,
