@@ -99,8 +99,10 @@ def create_api_key(settings: Settings, *, role: str, name: str, jkt: str | None 
     Raises:
         KeyNameInvalid: for a name or a thumbprint that is none, or a thumbprint for another role.
     """
-    if jkt is not None and (role != Role.BACKEND or not is_thumbprint(jkt)):
-        raise KeyNameInvalid("a backend's own key is named by its SHA-256 thumbprint (RFC 7638), 43 characters")
+    from api.engines import GENERATORS
+
+    if jkt is not None and (role != Role.BACKEND or name in GENERATORS or not is_thumbprint(jkt)):
+        raise KeyNameInvalid("only another's backend has a key, named by its SHA-256 thumbprint (RFC 7638)")
     from api.database import open_database, upgrade
     from api.service import wall_clock
 
@@ -109,7 +111,7 @@ def create_api_key(settings: Settings, *, role: str, name: str, jkt: str | None 
         with database.transaction() as store:
             secret = create_key(store, Role(role), name, now=wall_clock())
             if jkt is not None:
-                store.register_backend(name, jkt, now=wall_clock())
+                store.register_backend(name, jkt, instead_of=store.backend_jkt(name), now=wall_clock())
             return secret
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from fastapi import Request
 
@@ -11,6 +12,18 @@ from api.service import Service
 from consent.dpop import KEPT_FOR, DpopCode, DpopProblem, DpopProof, key_problem, verify_proof
 
 HEADER = "DPoP"
+PROOF_PARAMETER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "proof of the backend's key (RFC 9449); needed once it registered one",
+        }
+    ]
+}
+"""For the description of calls that take a proof; it is read here and not by the framework, which would take one of several."""
 
 
 def proof_with(request: Request, service: Service, tokens: Iterable[str]) -> DpopProof | DpopProblem | None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, Request
 
 from api.auth import Backend
 from api.calls import Call
 from api.engines import GENERATORS
 from api.errors import Problem
-from api.proofs import needs_key, proof_with, take_proof
+from api.proofs import PROOF_PARAMETER, needs_key, proof_with, take_proof
 from api.schemas import BackendKey, NewBackendKey
 from api.service import TheService
 from api.tables import BackendKeyRow
 from consent.dpop import DpopProof
+
+log = logging.getLogger("mien.gate")
 
 router = APIRouter(prefix="/v1/backends", tags=["gate"], route_class=Call)
 
 _AS_SHOWN = NewBackendKey()
 
 
-@router.put("/self/key")
+@router.put("/self/key", openapi_extra=PROOF_PARAMETER)
 def register(request: Request, backend: Backend, service: TheService, body: NewBackendKey = _AS_SHOWN) -> BackendKey:
     """Register the key that the ``DPoP`` header proves. From then on tokens for this backend are bound to it, and its
     questions without it are refused. To change it, prove the old key in the header and the new one in ``next_proof``: an
@@ -36,12 +40,11 @@ def register(request: Request, backend: Backend, service: TheService, body: NewB
     wanted = proof if following is None else following
     if not isinstance(wanted, DpopProof):
         raise Problem("dpop_missing")
-    now = service.now()
     with service.database.transaction() as store:
-        if store.backend_jkt(backend.name, lock=True) != known:
+        if not store.register_backend(backend.name, wanted.jkt, instead_of=known, now=service.now()):
             raise Problem("key_mismatch", "another key was registered at the same time")
-        row = store.register_backend(backend.name, wanted.jkt, now=now)
-    return BackendKey(backend=row.backend, jkt=row.jkt, registered_at=row.registered_at)
+    log.info("backend %s registered the key %s", backend.name, wanted.jkt)
+    return registered(backend, service)
 
 
 @router.get("/self/key")

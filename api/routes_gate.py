@@ -16,7 +16,7 @@ from api.auth import Backend, KeyHolder
 from api.calls import Call
 from api.errors import Problem
 from api.gate import Answer, Question, ask, reasons_to_json, redeem
-from api.proofs import needs_key, proof_with
+from api.proofs import PROOF_PARAMETER, needs_key, proof_with
 from api.schemas import (
     Decision,
     Decisions,
@@ -41,14 +41,14 @@ router = APIRouter(tags=["gate"], route_class=Call)
 _SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 
-@router.post("/access/v1/evaluation", response_model_exclude_none=True)
+@router.post("/access/v1/evaluation", response_model_exclude_none=True, openapi_extra=PROOF_PARAMETER)
 def evaluation(body: Evaluation, backend: Backend, service: TheService, request: Request) -> Decision:
     """May this backend make this, with these faces, now? A ``DPoP`` header proves its key, for all tokens in the question."""
     proof = proof_with(request, service, body.resource.properties.consent_tokens)
     return _decision(service, _asked(service, backend, body, proof))
 
 
-@router.post("/access/v1/evaluations", response_model_exclude_none=True)
+@router.post("/access/v1/evaluations", response_model_exclude_none=True, openapi_extra=PROOF_PARAMETER)
 def evaluations(body: Evaluations, backend: Backend, service: TheService, request: Request) -> Decisions:
     """Several questions at once. What is left out of one is taken from the top level. One ``DPoP`` header is for them all."""
     semantic = (body.options or {}).get("evaluations_semantic", _SEMANTICS[0])
@@ -72,7 +72,7 @@ def evaluations(body: Evaluations, backend: Backend, service: TheService, reques
     return Decisions(evaluations=answers)
 
 
-@router.post("/v1/permits/redeem")
+@router.post("/v1/permits/redeem", openapi_extra=PROOF_PARAMETER)
 def spend(body: PermitShown, backend: Backend, service: TheService, request: Request) -> PermitRedeemed:
     """Spend a permit, right before the work. It works once, for the job it was given for."""
     now = service.now()
@@ -89,7 +89,7 @@ def spend(body: PermitShown, backend: Backend, service: TheService, request: Req
     )
 
 
-@router.post("/v1/permits/complete")
+@router.post("/v1/permits/complete", openapi_extra=PROOF_PARAMETER)
 def complete(body: WorkDone, backend: Backend, service: TheService, request: Request) -> WorkNoted:
     """Say what was made: the hash of the output. May come after the permit's time, not without its redemption."""
     now = service.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from consent.status_list import MEDIA_TYPE
 router = APIRouter(route_class=Call)
 
 _MOST_ENTRIES = 500
+_LIST_ID = re.compile(r"stl_[0-9a-f]{32}")
 _LATEST_S = 253_402_300_799  # the last second of the year 9999
 
 
@@ -97,6 +99,8 @@ def status_list(
 ) -> Response:
     """What became of consents, as their tokens name it (draft-ietf-oauth-status-list): a signed list of two bits each, which
     tells nothing to who holds no token."""
+    if not _LIST_ID.fullmatch(list_id):
+        raise Problem("not_found")
     lists: StatusLists = request.app.state.status_lists
     at = None if time is None else datetime.fromtimestamp(time, UTC)
     found = lists.current(service, list_id) if at is None else lists.past(service, list_id, at)

@@ -414,7 +414,7 @@ class Store:
         """Every entry that is not valid: now, or as the list stood ``at`` a time."""
         if at is None:
             now = select(StatusEntryRow.idx, StatusEntryRow.state).where(
-                StatusEntryRow.list_id == list_id, StatusEntryRow.state != Status.VALID
+                StatusEntryRow.list_id == list_id, StatusEntryRow.state > Status.VALID
             )
             return {row.idx: row.state for row in self._session.execute(now)}
         then = (
@@ -485,20 +485,20 @@ class Store:
             self._session.add(change)
         self._session.flush()
 
-    def backend_jkt(self, backend: str, *, lock: bool = False) -> str | None:
+    def backend_jkt(self, backend: str) -> str | None:
         """Thumbprint of the key that a backend registered."""
-        row = self.get(BackendKeyRow, backend, lock=lock)
+        row = self.get(BackendKeyRow, backend)
         return None if row is None else row.jkt
 
-    def register_backend(self, backend: str, jkt: str, *, now: datetime) -> BackendKeyRow:
-        """This is its key from now on; when it was registered stays as it is for one that is known."""
-        row = self.get(BackendKeyRow, backend, lock=True)
-        if row is None:
-            row = BackendKeyRow(backend=backend, jkt=jkt, registered_at=now)
-            self.add(row)
-        elif row.jkt != jkt:
-            row.jkt, row.registered_at = jkt, now
-        return row
+    def register_backend(self, backend: str, jkt: str, *, instead_of: str | None, now: datetime) -> bool:
+        """This is its key from now on, if until now it was that one (``None``: none); false when it was another."""
+        if jkt == instead_of:
+            return True
+        if instead_of is None:
+            first = insert(BackendKeyRow).values(backend=backend, jkt=jkt, registered_at=now)
+            return self._changed(first.on_conflict_do_nothing()) == 1
+        changed = update(BackendKeyRow).where(BackendKeyRow.backend == backend, BackendKeyRow.jkt == instead_of)
+        return self._changed(changed.values(jkt=jkt, registered_at=now)) == 1
 
     def see_proof(self, replay_id: str, *, forget_after: datetime) -> bool:
         """Note that a proof was used; false when it was before."""

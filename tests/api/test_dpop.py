@@ -269,9 +269,36 @@ def test_an_operator_names_the_key_at_once(world: World) -> None:
     settings = world.service.settings
     create_api_key(settings, role="backend", name="studio", jkt=STUDIO.jkt)
     assert world.call("GET", KEY, "backend").json()["jkt"] == STUDIO.jkt
-    for role, jkt in (("backend", "short"), ("app", STUDIO.jkt)):
+    create_api_key(settings, role="backend", name="studio", jkt=THIEF.jkt)  # who lost a key needs the operator
+    assert world.call("GET", KEY, "backend").json()["jkt"] == THIEF.jkt
+    for role, name, jkt in (
+        ("backend", "studio", "short"),
+        ("app", "studio", STUDIO.jkt),
+        ("backend", "portrait", STUDIO.jkt),
+    ):
         with pytest.raises(KeyNameInvalid):
-            create_api_key(settings, role=role, name="studio", jkt=jkt)
+            create_api_key(settings, role=role, name=name, jkt=jkt)
+
+
+def test_of_two_first_keys_at_once_one_is_it(world: World) -> None:
+    holders = [Backend(world, Holder.p256(number)) for number in range(20, 26)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda holder: holder.register(), holders))
+    assert sorted(answer.status_code for answer in answers) == [200, 403, 403, 403, 403, 403]
+    (winner,) = (answer.json()["jkt"] for answer in answers if answer.status_code == 200)
+    assert world.call("GET", KEY, "backend").json()["jkt"] == winner
+
+
+def test_the_description_of_the_api_names_the_proof(world: World) -> None:
+    paths = world.call("GET", "/openapi.json").json()["paths"]
+    for method, path in (
+        ("post", EVALUATION),
+        ("post", EVALUATIONS),
+        ("post", REDEEM),
+        ("post", COMPLETE),
+        ("put", KEY),
+    ):
+        assert [one["name"] for one in paths[path][method]["parameters"]] == ["DPoP"], path
 
 
 def test_the_books_say_which_key_asked(world: World, studio: Backend) -> None:

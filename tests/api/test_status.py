@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -118,7 +119,8 @@ def test_a_time_that_is_none_is_said(world: World, time: str) -> None:
 
 def test_there_are_no_other_lists(world: World) -> None:
     assert world.call("GET", "/v1/status/stl_" + "0" * 32).status_code == 404
-    assert world.call("GET", "/v1/status/1?time=5").status_code == 404
+    for other in ("1?time=5", "%00", "stl_" + "0" * 31 + "%00", "x" * 2000):
+        assert world.call("GET", f"/v1/status/{other}").status_code == 404
 
 
 def test_tokens_of_one_consent_stand_at_one_place_and_consents_apart(world: World) -> None:
@@ -253,3 +255,30 @@ def test_a_revocation_that_is_rolled_back_shows_nowhere(world: World) -> None:
         assert store.set_status(consent["consent_id"], Status.REVOKED, now=world.clock())
     world.clock.move(timedelta(minutes=2).total_seconds())
     assert fetched(world, path).statuses.status_at(index) == Status.VALID
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_list_as_it_stood_is_the_list_that_was_served(world: World, seed: int) -> None:
+    """Any order of changes, with their decoys: what is said of the past later is what was said then."""
+    chance = random.Random(seed)
+    consents = [world.consent(world.shown_live(ALICE, f"user-{number}")) for number in range(4)]
+    path, _ = place(world.token(consents[0]))
+    list_id = path.rsplit("/", 1)[1]
+    stood: dict[datetime, dict[int, int]] = {}
+    for _ in range(25):
+        world.clock.move(chance.choice([0.25, 1, 7, 90]))
+        with world.service.database.transaction() as store:
+            consent = chance.choice(consents)
+            store.get(ConsentRow, consent["consent_id"], lock=True)
+            before = store.status_of(consent["consent_id"])
+            state = chance.choice(list(Status))
+            changed = store.set_status(consent["consent_id"], state, now=world.clock(), draw=chance.randrange)
+            assert changed == (before is not Status.REVOKED and before is not state), f"seed {seed}"
+        with world.service.database.transaction() as store:
+            stood[world.clock()] = store.statuses(list_id)
+    with world.service.database.transaction() as store:
+        for at, then in stood.items():
+            assert store.statuses(list_id, at=at) == then, f"seed {seed}"
+            since, until = store.status_unchanged(list_id, at)
+            assert since <= at, f"seed {seed}"
+            assert until is None or until > at, f"seed {seed}"
