@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     routes_audit,
+    routes_backends,
     routes_clips,
     routes_consent,
     routes_gate,
@@ -41,6 +42,7 @@ from api.queue import Queue
 from api.schemas import ProblemBody
 from api.service import Service, wall_clock
 from api.settings import Settings
+from api.status import StatusLists
 
 _JSON_MAX_BYTES = 512 * 1024
 _LARGE_BODIES = (
@@ -118,6 +120,7 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}},
     )
     app.state.service = service
+    app.state.status_lists = StatusLists()
     app.state.live = LiveSessions(service.settings.live_sessions)
     for part in (
         routes_liveness,
@@ -125,6 +128,7 @@ def create_app(service: Service) -> FastAPI:
         routes_consent,
         routes_media,
         routes_gate,
+        routes_backends,
         routes_clips,
         routes_audit,
         routes_log,

@@ -26,6 +26,7 @@ from api.errors import Problem
 from api.settings import Settings
 from api.storage import Store, new_id
 from api.tables import ApiKeyRow, PersonTokenRow
+from consent.dpop import is_thumbprint
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SECRET_BYTES = 32
@@ -91,15 +92,27 @@ def create_key(store: Store, role: Role, name: str, *, now: datetime) -> str:
     return secret
 
 
-def create_api_key(settings: Settings, *, role: str, name: str) -> str:
-    """A new API key in the database of these settings, for the command line."""
+def create_api_key(settings: Settings, *, role: str, name: str, jkt: str | None = None) -> str:
+    """A new API key in the database of these settings, for the command line. ``jkt``: the key that the backend of this name
+    must prove to hold from now on, in place of any that it registered.
+
+    Raises:
+        KeyNameInvalid: for a name or a thumbprint that is none, or a thumbprint for another role.
+    """
+    from api.engines import GENERATORS
+
+    if jkt is not None and (role != Role.BACKEND or name in GENERATORS or not is_thumbprint(jkt)):
+        raise KeyNameInvalid("only another's backend has a key, named by its SHA-256 thumbprint (RFC 7638)")
     from api.database import open_database, upgrade
     from api.service import wall_clock
 
     with open_database(settings) as database:
         upgrade(database.owner_url)
         with database.transaction() as store:
-            return create_key(store, Role(role), name, now=wall_clock())
+            secret = create_key(store, Role(role), name, now=wall_clock())
+            if jkt is not None:
+                store.register_backend(name, jkt, instead_of=store.backend_jkt(name), now=wall_clock())
+            return secret
 
 
 def create_person_token(

@@ -448,7 +448,7 @@ def _migrate(options: argparse.Namespace) -> int:
 def _keys_create(options: argparse.Namespace) -> int:
     from api.auth import create_api_key
 
-    print(create_api_key(_settings(options), role=options.role, name=options.name))
+    print(create_api_key(_settings(options), role=options.role, name=options.name, jkt=options.dpop_jkt))
     return _YES
 
 
@@ -499,6 +499,16 @@ def _ledger_witness(options: argparse.Namespace) -> int:
         return _NO
     print(json.dumps({"cosigned": found.checkpoint.size, "log": found.checkpoint.origin}))
     return _YES
+
+
+def _token_verify(options: argparse.Namespace) -> int:
+    from api.token_check import verify_token_file
+
+    answer = verify_token_file(
+        Path(options.file), keys=Path(options.keys), status=options.status, audience=options.audience
+    )
+    print(json.dumps(answer))
+    return _YES if answer["holds"] else _NO
 
 
 def _clip_verify(options: argparse.Namespace) -> int:
@@ -725,6 +735,9 @@ def _parser() -> argparse.ArgumentParser:
     create = _add(keys, "create", _keys_create, "prints an API key once", "mien keys create --role app --name shop")
     create.add_argument("--role", choices=("app", "backend", "auditor", "admin"), required=True)
     create.add_argument("--name", required=True)
+    create.add_argument(
+        "--dpop-jkt", metavar="JKT", help="of a backend: the key it must prove to hold, by its RFC 7638 thumbprint"
+    )
 
     ledger = _group(verbs, "ledger", "the log of consent events", "mien ledger verify --proof receipt.json")
     verify = _add(
@@ -764,6 +777,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--once", action="store_true", help="one round, then exit: 0 cosigned, 1 refused")
     watch.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between rounds (default 30)")
+    token = _group(verbs, "token", "consent tokens", _TOKEN_EXAMPLE)
+    holds = _add(token, "verify", _token_verify, "check a consent token without asking the gate", _TOKEN_EXAMPLE)
+    holds.add_argument("file", help="the token, as text")
+    holds.add_argument("--keys", metavar="JWKS", required=True, help="the service's public keys")
+    holds.add_argument(
+        "--status", metavar="FILE|URL", required=True, help="the status list that the token names, fetched or to fetch"
+    )
+    holds.add_argument("--audience", metavar="NAME", help="the backend it must be for; default: the one it names")
 
     clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
     check = _add(
@@ -772,6 +793,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file")
     check.add_argument("--anchor", metavar="PEM", help="trust anchor; default: the authority of this service's keys")
     return parser
+
+
+_TOKEN_EXAMPLE = "mien token verify token.jwt --keys jwks.json --status status.jwt"  # noqa: S105 - an example
 
 
 def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -21,6 +21,7 @@ from consent.record import (
     fold,
     sign_record,
 )
+from consent.status_list import Status
 
 
 def controller_of(settings: Settings) -> Controller:
@@ -63,8 +64,9 @@ def receipt_of(service: Service, store: Store, row: ConsentRow, written: Consent
 
 
 def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked, *, now: datetime) -> None:
-    """What follows a revocation, in its transaction: templates and portrait destroyed, clips withdrawn."""
+    """What follows a revocation, in its transaction: status changed, templates and portrait destroyed, clips withdrawn."""
     row.revoked_at = event.at
+    store.set_status(row.consent_id, Status.REVOKED, now=now)
     service.vault.destroy_key(store, row.data_key_id, now=now)
     for clip_id in store.clips_of_consent(row.consent_id):
         clip = store.get(ClipRow, clip_id, lock=True)

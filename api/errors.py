@@ -65,6 +65,8 @@ PROBLEMS: dict[str, Kind] = {
     "scope_purpose": Kind(409, "The consent does not cover this purpose"),
     "scope_audience": Kind(409, "The consent does not cover this backend"),
     "scope_limits": Kind(409, "The consent was used as often as it allows"),
+    "consent_suspended": Kind(409, "The consent is suspended"),
+    "consent_disputed": Kind(409, "The consent is disputed"),
     # media
     "media_unreadable": Kind(422, "The media cannot be read"),
     "media_expired": Kind(410, "The media was erased at its deadline"),
@@ -76,6 +78,13 @@ PROBLEMS: dict[str, Kind] = {
     "permit_expired": Kind(410, "The permit has expired"),
     "permit_spent": Kind(409, "The permit was already redeemed"),
     "permit_not_redeemed": Kind(409, "The permit was not redeemed before the work"),
+    "dpop_missing": Kind(401, "A proof of the key is needed with this call (DPoP, RFC 9449)"),
+    "dpop_invalid": Kind(401, "What came as a proof of the key is none"),
+    "dpop_wrong_request": Kind(401, "The proof of the key is for another method or address"),
+    "dpop_wrong_token": Kind(401, "The proof of the key is for another token or permit"),
+    "dpop_stale": Kind(401, "The proof of the key was made too long ago, or in the future"),
+    "dpop_replayed": Kind(401, "The proof of the key was used before"),
+    "key_mismatch": Kind(403, "The proof is by another key"),
     "clip_not_ready": Kind(409, "The clip is not finished"),
     "clip_failed": Kind(410, "The clip could not be made"),
     "clip_cancelled": Kind(410, "The clip was cancelled"),
@@ -95,6 +104,9 @@ PROBLEMS: dict[str, Kind] = {
     "not_ready": Kind(503, "The service is not ready"),
     "internal_error": Kind(500, "Something failed on our side"),
 }
+
+
+_ASKS_FOR_A_PROOF = 'DPoP realm="mien", error="invalid_dpop_proof", algs="ES256 Ed25519"'  # RFC 9449, 7.1
 
 
 class Problem(Exception):
@@ -121,7 +133,8 @@ class Problem(Exception):
         return body | self.more
 
     def response(self) -> JSONResponse:
-        headers = {"WWW-Authenticate": 'Bearer realm="mien"'} if self.status == HTTPStatus.UNAUTHORIZED else None
+        asks = _ASKS_FOR_A_PROOF if self.code.startswith("dpop_") else 'Bearer realm="mien"'
+        headers = {"WWW-Authenticate": asks} if self.status == HTTPStatus.UNAUTHORIZED else None
         return JSONResponse(self.body(), self.status, headers, media_type=MEDIA_TYPE)
 
 

@@ -17,8 +17,10 @@ from api.service import Service
 from api.storage import Store, new_id
 from api.tables import AttemptRow, ConsentRow, MediaRow, OutcomeRow, PermitConsentRow, PermitRow
 from consent import tokens
+from consent.dpop import DpopProblem, DpopProof
 from consent.errors import ConsentError, TokenInvalid
 from consent.gate import FaceSeen, GateCode, GateReason, Permit, Presented, Refusal, Use, decide
+from consent.status_list import Status
 from consent.terms import Purpose
 from consent.tokens import ConsentToken, TokenProblem, UnverifiedToken
 from liveness.evidence import Box
@@ -36,6 +38,7 @@ class Question:
     media_owner : key id of who handed the media in; others' media is never looked at.
     portraits : the stored portraits of the presented consents will be shown.
     own_permit : a permit that this very work was begun under; it does not count as another use.
+    proof : what came with the question to prove the backend's key, read and taken already.
     """
 
     caller: str
@@ -51,6 +54,7 @@ class Question:
     embeddings: tuple[FaceTemplate | None, ...] = field(default=(), repr=False)
     portraits: bool = False
     own_permit: str | None = None
+    proof: DpopProof | DpopProblem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,7 @@ def ask(service: Service, question: Question) -> Answer:
                     "tokens": len(held),
                     "media": list(question.media),
                     "embeddings": len(question.embeddings),
+                    "key": _key_shown(question.proof),
                 },
             )
         )
@@ -105,6 +110,8 @@ def ask(service: Service, question: Question) -> Answer:
                 seconds=question.seconds,
                 minimum_assurance=service.settings.minimum_assurance,
                 script=question.script,
+                proof=question.proof,
+                backend_jkt=store.backend_jkt(question.backend),
             )
             outcome = decide(  # 4
                 use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now
@@ -119,6 +126,11 @@ def ask(service: Service, question: Question) -> Answer:
         except Exception as again:
             log.error("attempt %s has no outcome: %s", attempt_id, type(again).__name__)
     return Answer(attempt_id=attempt_id, outcome=outcome)
+
+
+def _key_shown(proof: DpopProof | DpopProblem | None) -> str | None:
+    """For the books: the thumbprint that was proved, or why none was."""
+    return proof.jkt if isinstance(proof, DpopProof) else None if proof is None else proof.code.value
 
 
 def _verified(service: Service, token: str, backend: str) -> ConsentToken | TokenProblem:
@@ -140,6 +152,7 @@ def _presented(service: Service, store: Store, token: ConsentToken | TokenProble
         templates=_templates(service, store, row),
         salt=row.salt,
         uses_so_far=store.uses_of(row.consent_id, but=question.own_permit),
+        status=store.status_of(row.consent_id),
     )
 
 
@@ -229,6 +242,9 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
             return "consent_revoked"
         if not record.state_at(now).allows_use:
             return "consent_expired"
+        status = store.status_of(consent_id)
+        if status is not None and status is not Status.VALID:
+            return f"consent_{status.word}"
         if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
             return "scope_limits"
     return None if store.redeem(permit.permit_id, now=now) else "permit_spent"

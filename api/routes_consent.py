@@ -24,6 +24,7 @@ from api.schemas import (
     TokenMade,
 )
 from api.service import Service, TheService
+from api.status import status_ref
 from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
 from consent import terms as agreed
@@ -85,6 +86,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         )
         store.add(row)
         written = append_event(store, service.keys, row, [granted], now=now)
+        store.give_status(row.consent_id, now=now)
         manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
         service.vault.destroy_key(store, session.data_key_id, now=now)
         receipt = receipt_of(service, store, row, written, now=now)
@@ -158,11 +160,14 @@ def take_back(consent_id: str, who: AnyCaller, service: TheService) -> ConsentSt
 
 @router.post("/{consent_id}/tokens", status_code=201)
 def token(consent_id: str, body: NewToken, who: AnyCaller, service: TheService) -> TokenMade:
-    """A token for one backend and one purpose. The gate looks at the record too, whatever the token says."""
+    """A token for one backend and one purpose, bound to the key that the backend registered, if it did. The gate looks at
+    the record too, whatever the token says."""
     now = service.now()
     with service.database.transaction() as store:
         _reachable(store, consent_id, who, change=True)
         record = record_of(store, consent_id)
+        status = status_ref(store, service.settings, consent_id, now=now)
+        jkt = store.backend_jkt(body.audience)
     made = tokens.issue(
         record,
         token_id=new_id("tok"),
@@ -170,6 +175,8 @@ def token(consent_id: str, body: NewToken, who: AnyCaller, service: TheService) 
         purpose=body.purpose,
         life=timedelta(seconds=body.ttl_s),
         now=now,
+        jkt=jkt,
+        status=status,
     )
     return TokenMade(token=tokens.sign(made, service.keys.active), expires_at=made.expires_at)
 

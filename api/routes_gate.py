@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from api.auth import Backend, KeyHolder
 from api.calls import Call
 from api.errors import Problem
 from api.gate import Answer, Question, ask, reasons_to_json, redeem
+from api.proofs import PROOF_PARAMETER, needs_key, proof_with
 from api.schemas import (
     Decision,
     Decisions,
@@ -30,6 +31,7 @@ from api.schemas import (
 from api.service import Service, TheService
 from api.tables import PermitRow
 from consent.canonical import write_instant
+from consent.dpop import DpopProblem, DpopProof
 from consent.gate import Obligations, Permit, sign_permit, verify_permit
 from liveness.errors import EngineError
 from liveness.template import FaceTemplate, template
@@ -39,15 +41,16 @@ router = APIRouter(tags=["gate"], route_class=Call)
 _SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 
-@router.post("/access/v1/evaluation", response_model_exclude_none=True)
-def evaluation(body: Evaluation, backend: Backend, service: TheService) -> Decision:
-    """May this backend make this, with these faces, now?"""
-    return _decision(service, _asked(service, backend, body))
+@router.post("/access/v1/evaluation", response_model_exclude_none=True, openapi_extra=PROOF_PARAMETER)
+def evaluation(body: Evaluation, backend: Backend, service: TheService, request: Request) -> Decision:
+    """May this backend make this, with these faces, now? A ``DPoP`` header proves its key, for all tokens in the question."""
+    proof = proof_with(request, service, body.resource.properties.consent_tokens)
+    return _decision(service, _asked(service, backend, body, proof))
 
 
-@router.post("/access/v1/evaluations", response_model_exclude_none=True)
-def evaluations(body: Evaluations, backend: Backend, service: TheService) -> Decisions:
-    """Several questions at once. What is left out of one is taken from the top level."""
+@router.post("/access/v1/evaluations", response_model_exclude_none=True, openapi_extra=PROOF_PARAMETER)
+def evaluations(body: Evaluations, backend: Backend, service: TheService, request: Request) -> Decisions:
+    """Several questions at once. What is left out of one is taken from the top level. One ``DPoP`` header is for them all."""
     semantic = (body.options or {}).get("evaluations_semantic", _SEMANTICS[0])
     if semantic not in _SEMANTICS:
         raise Problem("request_invalid", f"evaluations_semantic is one of {', '.join(_SEMANTICS)}")
@@ -57,9 +60,11 @@ def evaluations(body: Evaluations, backend: Backend, service: TheService) -> Dec
     except ValidationError as error:
         where = [{"where": ".".join(map(str, e["loc"])), "why": e["type"]} for e in error.errors()][:20]
         raise Problem("request_invalid", "see errors", more={"errors": where}) from None
+    shown = [token for question in questions for token in question.resource.properties.consent_tokens]
+    proof = proof_with(request, service, shown)
     answers: list[Decision] = []
     for question in questions:
-        answers.append(_decision(service, _asked(service, backend, question)))
+        answers.append(_decision(service, _asked(service, backend, question, proof)))
         if semantic == "deny_on_first_deny" and not answers[-1].decision:
             break
         if semantic == "permit_on_first_permit" and answers[-1].decision:
@@ -67,13 +72,14 @@ def evaluations(body: Evaluations, backend: Backend, service: TheService) -> Dec
     return Decisions(evaluations=answers)
 
 
-@router.post("/v1/permits/redeem")
-def spend(body: PermitShown, backend: Backend, service: TheService) -> PermitRedeemed:
+@router.post("/v1/permits/redeem", openapi_extra=PROOF_PARAMETER)
+def spend(body: PermitShown, backend: Backend, service: TheService, request: Request) -> PermitRedeemed:
     """Spend a permit, right before the work. It works once, for the job it was given for."""
     now = service.now()
     permit = verify_permit(body.permit, service.keys.public, audience=backend.name, now=now)
     if permit.job_sha256 != body.job_sha256:
         raise Problem("permit_invalid", "it is for another job")
+    _by_its_holder(request, service, permit, body.permit)
     with service.database.transaction() as store:
         why = redeem(service, store, permit)
         if why is not None:
@@ -83,11 +89,12 @@ def spend(body: PermitShown, backend: Backend, service: TheService) -> PermitRed
     )
 
 
-@router.post("/v1/permits/complete")
-def complete(body: WorkDone, backend: Backend, service: TheService) -> WorkNoted:
+@router.post("/v1/permits/complete", openapi_extra=PROOF_PARAMETER)
+def complete(body: WorkDone, backend: Backend, service: TheService, request: Request) -> WorkNoted:
     """Say what was made: the hash of the output. May come after the permit's time, not without its redemption."""
     now = service.now()
     permit = _own_permit(service, body.permit, backend)
+    _by_its_holder(request, service, permit, body.permit)
     with service.database.transaction() as store:
         row = store.get(PermitRow, permit.permit_id, lock=True)
         if row is None or row.redeemed_at is None:
@@ -97,6 +104,14 @@ def complete(body: WorkDone, backend: Backend, service: TheService) -> WorkNoted
         if row.completed_at is None:
             row.completed_at, row.output_sha256 = now, body.output_sha256
     return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at)
+
+
+def _by_its_holder(request: Request, service: Service, permit: Permit, compact: str) -> None:
+    """A permit is used by whoever proved the key it was given for, and a backend with a key of its own proves that one."""
+    proof = proof_with(request, service, [compact])
+    with service.database.transaction() as store:
+        registered = store.backend_jkt(permit.backend)
+    needs_key(proof, permit.jkt, registered)
 
 
 def _own_permit(service: Service, compact: str, backend: KeyHolder) -> Permit:
@@ -121,7 +136,7 @@ def permit_id_unverified(compact: str) -> str:
         raise Problem("permit_invalid") from None
 
 
-def _asked(service: Service, backend: KeyHolder, body: Evaluation) -> Answer:
+def _asked(service: Service, backend: KeyHolder, body: Evaluation, proof: DpopProof | DpopProblem | None) -> Answer:
     if body.subject.id != backend.name:
         raise Problem("forbidden", "a backend asks for itself only")
     claim = body.resource.properties
@@ -139,6 +154,7 @@ def _asked(service: Service, backend: KeyHolder, body: Evaluation) -> Answer:
             media=tuple(claim.media),
             media_owner=backend.key_id,
             embeddings=tuple(_embedding(given, service) for given in claim.embeddings),
+            proof=proof,
         ),
     )
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from api.calls import Call
 from api.errors import Problem
 from api.schemas import TermsShown
 from api.service import TheService
+from api.status import StatusLists
 from consent import terms as agreed
+from consent.status_list import MEDIA_TYPE
 
 router = APIRouter(route_class=Call)
+
+_LIST_ID = re.compile(r"stl_[0-9a-f]{32}")
+_LATEST_S = 253_402_300_799  # the last second of the year 9999
 
 
 @router.get("/v1/terms/{language}", tags=["consent"])
@@ -51,6 +57,41 @@ def authzen(service: TheService) -> dict[str, str]:
         "access_evaluation_endpoint": f"{here}/access/v1/evaluation",
         "access_evaluations_endpoint": f"{here}/access/v1/evaluations",
     }
+
+
+@router.get(
+    "/v1/status/{list_id}",
+    tags=["keys and log"],
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}}},
+)
+def status_list(
+    list_id: str,
+    request: Request,
+    service: TheService,
+    time: Annotated[
+        int | None, Query(ge=0, le=_LATEST_S, description="UNIX seconds: the list as it stood then")
+    ] = None,
+) -> Response:
+    """What became of consents, as their tokens name it (draft-ietf-oauth-status-list): a signed list of two bits each, which
+    tells nothing to who holds no token."""
+    if not _LIST_ID.fullmatch(list_id):
+        raise Problem("not_found")
+    lists: StatusLists = request.app.state.status_lists
+    at = None if time is None else datetime.fromtimestamp(time, UTC)
+    found = lists.current(service, list_id) if at is None else lists.past(service, list_id, at)
+    if found is None:
+        raise Problem("not_found", "no such list, or not at that time")
+    kept_s = max(1, found.fresh_for // timedelta(seconds=1))
+    return Response(
+        found.jwt,
+        media_type=MEDIA_TYPE,
+        headers={
+            "Cache-Control": f"public, max-age={kept_s}",
+            "Access-Control-Allow-Origin": "*",  # wallets and pages of others check tokens too (draft, 8.1)
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        },
+    )
 
 
 @router.get("/healthz", tags=["operation"])

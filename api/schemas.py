@@ -409,6 +409,21 @@ class WorkNoted(Body):
     completed_at: datetime
 
 
+class NewBackendKey(Body):
+    """The key of the ``DPoP`` header is registered; to change one that is registered already, prove the new one here."""
+
+    model_config = _example(next_proof="eyJ0eXAiOiJkcG9wK2p3dCIs...")
+    next_proof: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = Field(
+        default=None, description="a proof for this same call, by the new key"
+    )
+
+
+class BackendKey(Body):
+    backend: str
+    jkt: str = Field(description="RFC 7638 thumbprint of the key; tokens for this backend name it in cnf")
+    registered_at: datetime
+
+
 # --- clips -----------------------------------------------------------------------------------------------------------
 
 

@@ -13,12 +13,13 @@ from typing import Any, TypeVar, assert_never, cast
 
 import psycopg
 from sqlalchemy import Table, delete, func, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from api.tables import (
     ApiKeyRow,
     AttemptRow,
+    BackendKeyRow,
     Base,
     ChallengeRow,
     ClipConsentRow,
@@ -39,13 +40,18 @@ from api.tables import (
     PersonTokenRow,
     SealedRow,
     SeenCaptureRow,
+    SeenProofRow,
     SessionRow,
+    StatusChangeRow,
+    StatusEntryRow,
+    StatusListRow,
     SubjectRow,
     VerdictRow,
 )
 from consent.errors import LedgerBroken
 from consent.ledger import LedgerEntry
 from consent.merkle import Node
+from consent.status_list import LIST_SIZE, MOST_USED, Draw, Status, companions, first_decoys, free_index
 from liveness.attestation import attestation_of, vouched
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Step, Turn
 from liveness.digits import Language
@@ -443,6 +449,140 @@ class Store:
             .values(progress=progress)
         )
         return self._changed(moved) == 1
+
+    # --- status lists and keys of backends ---------------------------------------------------------------------------
+
+    def give_status(self, consent_id: str, *, now: datetime, draw: Draw = secrets.randbelow) -> tuple[str, int]:
+        """List and index of a consent; a free place, drawn at random, when it has none yet."""
+        entry = self._status_entry(consent_id)
+        if entry is None:
+            listed = self._list_with_room(now=now, draw=draw)
+            entry = self._new_entry(listed, consent_id=consent_id, draw=draw)
+        return entry.list_id, entry.idx
+
+    def set_status(self, consent_id: str, state: Status, *, now: datetime, draw: Draw = secrets.randbelow) -> bool:
+        """Change what the list says of a consent, and a few decoys with it; call it in the transaction of the event, with the
+        consent locked. False when nothing changed: it says so already, it was revoked for good, or it has no entry (no token of
+        it names a list)."""
+        entry = self._status_entry(consent_id)
+        if entry is None:
+            return False
+        listed = self.get(StatusListRow, entry.list_id, lock=True)
+        self._session.refresh(entry)
+        before = Status(entry.state)
+        if listed is None or state is before or before is Status.REVOKED:
+            return False
+        moving = [entry]
+        if before is Status.VALID:
+            moving += [self._new_entry(listed, consent_id=None, draw=draw) for _ in range(companions(draw=draw))]
+        else:
+            alike = self._decoys(listed, before)
+            moving += [alike.pop(draw(len(alike))) for _ in range(min(companions(draw=draw), len(alike)))]
+        self._move(listed, [(one, state) for one in moving], now=now)
+        return True
+
+    def status_of(self, consent_id: str) -> Status | None:
+        """What the list says of a consent; ``None`` when it is in none."""
+        state = self._session.scalar(select(StatusEntryRow.state).where(StatusEntryRow.consent_id == consent_id))
+        return None if state is None else Status(state)
+
+    def statuses(self, list_id: str, *, at: datetime | None = None) -> dict[int, int]:
+        """Every entry that is not valid: now, or as the list stood ``at`` a time."""
+        if at is None:
+            now = select(StatusEntryRow.idx, StatusEntryRow.state).where(
+                StatusEntryRow.list_id == list_id, StatusEntryRow.state > Status.VALID
+            )
+            return {row.idx: row.state for row in self._session.execute(now)}
+        then = (
+            select(StatusChangeRow.idx, StatusChangeRow.state)
+            .where(StatusChangeRow.list_id == list_id, StatusChangeRow.at <= at)
+            .ext(distinct_on(StatusChangeRow.idx))
+            .order_by(StatusChangeRow.idx, StatusChangeRow.number.desc())
+        )
+        return {row.idx: row.state for row in self._session.execute(then) if row.state != Status.VALID}
+
+    def status_unchanged(self, list_id: str, at: datetime) -> tuple[datetime, datetime | None]:
+        """Since when, and until when, a list stood as it did ``at`` that time; ``None``: it still does."""
+        times = select(func.max(StatusChangeRow.at)).where(StatusChangeRow.list_id == list_id, StatusChangeRow.at <= at)
+        later = select(func.min(StatusChangeRow.at)).where(StatusChangeRow.list_id == list_id, StatusChangeRow.at > at)
+        since = self._session.scalar(times)
+        return at if since is None else since, self._session.scalar(later)
+
+    def statuses_behind(self, most: int = 200) -> list[str]:
+        """Revoked consents that their list does not say so of: revoked by an older release."""
+        behind = (
+            select(StatusEntryRow.consent_id)
+            .join(ConsentRow, ConsentRow.consent_id == StatusEntryRow.consent_id)
+            .where(ConsentRow.revoked_at.is_not(None), StatusEntryRow.state != Status.REVOKED)
+            .limit(most)
+        )
+        return [consent_id for consent_id in self._session.scalars(behind) if consent_id is not None]
+
+    def _status_entry(self, consent_id: str) -> StatusEntryRow | None:
+        return self._session.scalar(select(StatusEntryRow).where(StatusEntryRow.consent_id == consent_id))
+
+    def _list_with_room(self, *, now: datetime, draw: Draw) -> StatusListRow:
+        newest = select(StatusListRow).where(StatusListRow.used < MOST_USED).order_by(StatusListRow.made_at.desc())
+        found = self._session.scalar(newest.limit(1).with_for_update())
+        if found is not None:
+            return found
+        made = StatusListRow(list_id=new_id("stl"), size=LIST_SIZE, used=0, version=0, made_at=now)
+        self.add(made)
+        decoys = first_decoys(size=made.size, draw=draw)
+        entries = [(StatusEntryRow(list_id=made.list_id, idx=index, state=0), state) for index, state in decoys.items()]
+        made.used = len(entries)
+        self._session.add_all(entry for entry, _ in entries)
+        self._move(made, entries, now=now)
+        return made
+
+    def _new_entry(self, listed: StatusListRow, *, consent_id: str | None, draw: Draw) -> StatusEntryRow:
+        def taken(index: int) -> bool:
+            return self.get(StatusEntryRow, (listed.list_id, index)) is not None
+
+        index = free_index(size=listed.size, taken=taken, draw=draw)
+        entry = StatusEntryRow(list_id=listed.list_id, idx=index, consent_id=consent_id, state=Status.VALID)
+        listed.used += 1
+        self.add(entry)
+        return entry
+
+    def _decoys(self, listed: StatusListRow, state: Status) -> list[StatusEntryRow]:
+        found = select(StatusEntryRow).where(
+            StatusEntryRow.list_id == listed.list_id,
+            StatusEntryRow.state == state,
+            StatusEntryRow.consent_id.is_(None),
+        )
+        return list(self._session.scalars(found))
+
+    def _move(self, listed: StatusListRow, moving: Sequence[tuple[StatusEntryRow, Status]], *, now: datetime) -> None:
+        for entry, state in moving:
+            entry.state = state
+            listed.version += 1
+            change = StatusChangeRow(list_id=listed.list_id, number=listed.version, idx=entry.idx, state=state, at=now)
+            self._session.add(change)
+        self._session.flush()
+
+    def backend_jkt(self, backend: str) -> str | None:
+        """Thumbprint of the key that a backend registered."""
+        row = self.get(BackendKeyRow, backend)
+        return None if row is None else row.jkt
+
+    def register_backend(self, backend: str, jkt: str, *, instead_of: str | None, now: datetime) -> bool:
+        """This is its key from now on, if until now it was that one (``None``: none); false when it was another."""
+        if jkt == instead_of:
+            return True
+        if instead_of is None:
+            first = insert(BackendKeyRow).values(backend=backend, jkt=jkt, registered_at=now)
+            return self._changed(first.on_conflict_do_nothing()) == 1
+        changed = update(BackendKeyRow).where(BackendKeyRow.backend == backend, BackendKeyRow.jkt == instead_of)
+        return self._changed(changed.values(jkt=jkt, registered_at=now)) == 1
+
+    def see_proof(self, replay_id: str, *, forget_after: datetime) -> bool:
+        """Note that a proof was used; false when it was before."""
+        seen = insert(SeenProofRow).values(replay_id=replay_id, forget_after=forget_after)
+        return self._changed(seen.on_conflict_do_nothing()) == 1
+
+    def forget_proofs(self, now: datetime) -> None:
+        self._session.execute(delete(SeenProofRow).where(SeenProofRow.forget_after < now))
 
     # --- figures -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 from api.judging import FINGERPRINTS_KEPT
 from api.ledger import catch_up
 from api.service import Service
-from api.tables import SessionRow
+from api.tables import ConsentRow, SessionRow
+from consent.status_list import Status
 from liveness import session as life
 
 log = logging.getLogger("mien.worker")
@@ -25,6 +26,7 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
+    6. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
 
     And signs a checkpoint when the log has new entries: within one round, so that no entry waits for a minute.
     """
@@ -51,6 +53,13 @@ def sweep(service: Service) -> int:
             erased += 1
         store.forget_fingerprints(now - FINGERPRINTS_KEPT)
         store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 4
+        store.forget_proofs(now)  # 6
+        behind = store.statuses_behind()
+    for consent_id in behind:
+        with service.database.transaction() as store:
+            consent = store.get(ConsentRow, consent_id, lock=True)
+            if consent is not None and consent.revoked_at is not None:
+                store.set_status(consent_id, Status.REVOKED, now=now)
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5

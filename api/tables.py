@@ -35,6 +35,7 @@ APPEND_ONLY = (
     "log_cosignatures",
     "attempts",
     "outcomes",
+    "status_changes",
 )
 SERVICE_ROLE = "mien_service"
 """The database role that the service works as: it owns nothing and cannot change or delete what is append-only."""
@@ -415,3 +416,58 @@ class ClipConsentRow(Base):
     __table_args__ = (Index("ix_clip_consents_consent_id", "consent_id"),)
     clip_id: Mapped[str] = mapped_column(ForeignKey("clips.clip_id"), primary_key=True)
     consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"), primary_key=True)
+
+
+# --- status lists and keys of backends -------------------------------------------------------------------------------
+
+
+class StatusListRow(Base):
+    """A list of states that anyone may read. ``version`` counts its changes; ``used`` its entries, decoys included."""
+
+    __tablename__ = "status_lists"
+    list_id: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    used: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger)
+    made_at: Mapped[datetime]
+
+
+class StatusEntryRow(Base):
+    """The state of a consent as its tokens' holders see it. Without a consent: a decoy."""
+
+    __tablename__ = "status_entries"
+    __table_args__ = (Index("ix_status_entries_list_id_state", "list_id", "state"),)
+    list_id: Mapped[str] = mapped_column(ForeignKey("status_lists.list_id"), primary_key=True)
+    idx: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    consent_id: Mapped[str | None] = mapped_column(ForeignKey("consents.consent_id"), unique=True)
+    state: Mapped[int] = mapped_column(SmallInteger)
+
+
+class StatusChangeRow(Base):
+    """What an entry became, and when: the list as it stood at any time. Append-only."""
+
+    __tablename__ = "status_changes"
+    __table_args__ = (Index("ix_status_changes_list_id_at", "list_id", "at"),)
+    list_id: Mapped[str] = mapped_column(ForeignKey("status_lists.list_id"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int]
+    state: Mapped[int] = mapped_column(SmallInteger)
+    at: Mapped[datetime]
+
+
+class BackendKeyRow(Base):
+    """The key that a backend must prove to hold, by its thumbprint (RFC 7638)."""
+
+    __tablename__ = "backend_keys"
+    backend: Mapped[str] = mapped_column(primary_key=True)
+    jkt: Mapped[str]
+    registered_at: Mapped[datetime]
+
+
+class SeenProofRow(Base):
+    """A proof of a key that was used, until it would be too old to be used again."""
+
+    __tablename__ = "seen_proofs"
+    __table_args__ = (Index("ix_seen_proofs_forget_after", "forget_after"),)
+    replay_id: Mapped[str] = mapped_column(primary_key=True)
+    forget_after: Mapped[datetime]

@@ -10,6 +10,7 @@
     ├── NoteInvalid       a signed note or checkpoint is malformed or not signed by who should have
     ├── ReceiptInvalid    a receipt does not prove what it says
     ├── TokenInvalid      a consent token is not valid here and now
+    ├── StatusListInvalid a status list is not signed by us, is another one, or does not unpack
     └── PermitInvalid     a permit is not valid here and now
 
 A use that the consents do not cover is no error: that is a :class:`consent.gate.Refusal`.
@@ -89,6 +90,12 @@ class TokenInvalid(ConsentError):
     """Codes are those of :class:`consent.tokens.TokenCode`."""
 
     code = "bad_signature"
+
+
+class StatusListInvalid(ConsentError):
+    """A status list that is no answer."""
+
+    code = "status_list_invalid"
 
 
 class PermitInvalid(ConsentError):

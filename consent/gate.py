@@ -22,11 +22,13 @@ from enum import StrEnum
 import numpy as np
 
 from consent.canonical import Json, Malformed, Members, is_sha256, to_seconds, whole_second
+from consent.dpop import DpopCode, DpopProblem, DpopProof, key_problem
 from consent.errors import ConsentInvalid, PermitInvalid, SignatureInvalid
 from consent.keys import KeySet, SigningKey
 from consent.record import ConsentRecord, ConsentState, Limits, plain_words
+from consent.status_list import Status
 from consent.terms import Purpose
-from consent.tokens import ISSUER, ConsentToken, TokenCode, TokenProblem
+from consent.tokens import ISSUER, ConsentToken, TokenCode, TokenProblem, read_confirmation
 from liveness.errors import ContractMismatch
 from liveness.evidence import Box
 from liveness.policy import Assurance
@@ -64,6 +66,16 @@ class GateCode(StrEnum):
     token_unused       a token was presented whose person is not in the picture.
     replay             the same token was presented twice.
     record_missing     there is no record, or no templates, that belong to this token.
+    suspended          the consent behind a token is suspended.
+    disputed           somebody with standing objects to the consent behind a token, and that is open.
+    dpop_missing       a token is bound to a key, or the backend registered one, and no proof of it came.
+    dpop_invalid       what came is no proof (RFC 9449).
+    dpop_wrong_request the proof is for another method or address.
+    dpop_wrong_token   the proof is for other tokens.
+    dpop_stale         the proof was made too long ago, or in the future.
+    use_dpop_nonce     the proof lacks the nonce that was given.
+    dpop_replayed      the proof was used before.
+    key_mismatch       the proof is by another key than the token's, or than the backend's.
     gate_error         something failed inside; nothing is permitted by failing.
     """
 
@@ -83,6 +95,16 @@ class GateCode(StrEnum):
     TOKEN_UNUSED = "token_unused"  # noqa: S105 - a reason code
     REPLAY = "replay"
     RECORD_MISSING = "record_missing"
+    SUSPENDED = "suspended"
+    DISPUTED = "disputed"
+    DPOP_MISSING = "dpop_missing"
+    DPOP_INVALID = "dpop_invalid"
+    DPOP_WRONG_REQUEST = "dpop_wrong_request"
+    DPOP_WRONG_TOKEN = "dpop_wrong_token"  # noqa: S105 - a reason code
+    DPOP_STALE = "dpop_stale"
+    USE_DPOP_NONCE = "use_dpop_nonce"
+    DPOP_REPLAYED = "dpop_replayed"
+    KEY_MISMATCH = "key_mismatch"
     GATE_ERROR = "gate_error"
 
 
@@ -111,6 +133,8 @@ class Use:
     seconds : length of the clip; ``None`` when not known yet (the permit then bounds it).
     script : all words that will be spoken; ``""`` when none are; ``None`` when not known, which is refused where a
         person forbade words.
+    proof : what the backend proved of its key with this question; ``None``: nothing.
+    backend_jkt : the key that this backend registered; from then on no question of its goes without that key.
     """
 
     backend: str
@@ -120,6 +144,8 @@ class Use:
     seconds: int | None
     minimum_assurance: Assurance
     script: str | None = field(default=None, repr=False)
+    proof: DpopProof | DpopProblem | None = None
+    backend_jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +156,7 @@ class Presented:
     templates : the person's enrolled templates; empty when they were destroyed.
     salt : of the template commitment; without it nobody can tell whose templates these are, so they count as missing.
     uses_so_far : permits given on this consent before; needed where the person bounded them.
+    status : its entry in the status list; ``None`` when it never had one (its record alone then counts).
     """
 
     token: ConsentToken | TokenProblem
@@ -137,6 +164,7 @@ class Presented:
     templates: tuple[FaceTemplate, ...] = field(repr=False)
     salt: bytes | None = field(default=None, repr=False)
     uses_so_far: int | None = None
+    status: Status | None = None
 
 
 # --- what is answered ------------------------------------------------------------------------------------------------
@@ -185,6 +213,7 @@ class Permit:
 
     consents : ``(consent_id, subject_id)`` of everyone shown, sorted. assurance : the lowest among them.
     issued_at, expires_at : whole seconds, half-open.
+    jkt : the key that the backend proved to have; only with it can the permit be used.
     """
 
     permit_id: str
@@ -196,6 +225,7 @@ class Permit:
     issued_at: datetime
     expires_at: datetime
     obligations: Obligations
+    jkt: str | None = None
 
 
 def decide(
@@ -207,9 +237,10 @@ def decide(
 
     1. The request is one that can be judged: backend, job hash, threshold, time and counts are sound.
     2. No token is there twice.
-    3. Each token, alone: it verified; it is for this backend and purpose and in force now; the record is its own; the
-       consent was never revoked and is in force now; the record still covers purpose and backend; length, words and
-       number of uses are within its limits; its live check is worth enough; its templates are there and the committed.
+    3. Each token, alone: it verified; the key it or the backend is bound to was proved; it is for this backend and
+       purpose and in force now; the record is its own; the consent was never revoked, is not suspended or disputed, and
+       is in force now; the record still covers purpose and backend; length, words and number of uses are within its
+       limits; its live check is worth enough; its templates are there and the committed.
     4. There is a face.
     5. Each face, with the tokens that passed 3: it can be compared with all of them, and is its best match's person.
     6. Each token that passed 3 is the best match of some face.
@@ -279,6 +310,7 @@ def _decide(
         issued_at=issued_at,
         expires_at=min(ends),
         obligations=Obligations(max_seconds=min(held.record.limits.max_seconds for held in holding)),
+        jkt=use.proof.jkt if isinstance(use.proof, DpopProof) else None,
     )
 
 
@@ -316,6 +348,9 @@ def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holdi
     token, record = one.token, one.record
     if isinstance(token, TokenProblem):
         return _CODE_OF_PROBLEM[token.code]
+    unproved = key_problem(use.proof, token.jkt, use.backend_jkt)
+    if unproved is not None:  # before anything is said of the consent: a thief learns nothing about it
+        return _CODE_OF_PROOF[unproved]
     if token.audience != use.backend:
         return GateCode.WRONG_AUDIENCE
     if token.purpose != use.purpose:
@@ -324,6 +359,10 @@ def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holdi
         return GateCode.RECORD_MISSING
     if record.revoked is not None:  # whatever ``now`` is: a clock that went back revives nothing
         return GateCode.REVOKED
+    if (
+        one.status is not None and one.status is not Status.VALID
+    ):  # two sources that must agree; the stricter one counts
+        return _CODE_OF_STATUS[one.status]
     if now < token.issued_at or record.state_at(now) is ConsentState.UNKNOWN:
         return GateCode.NOT_YET_VALID
     if now >= token.expires_at or now >= record.expires_at or not record.state_at(now).allows_use:
@@ -349,6 +388,24 @@ _CODE_OF_PROBLEM = {
     TokenCode.WRONG_AUDIENCE: GateCode.WRONG_AUDIENCE,
     TokenCode.EXPIRED: GateCode.EXPIRED,
     TokenCode.NOT_YET_VALID: GateCode.NOT_YET_VALID,
+}
+
+
+_CODE_OF_PROOF = {
+    DpopCode.DPOP_MISSING: GateCode.DPOP_MISSING,
+    DpopCode.DPOP_INVALID: GateCode.DPOP_INVALID,
+    DpopCode.DPOP_WRONG_REQUEST: GateCode.DPOP_WRONG_REQUEST,
+    DpopCode.DPOP_WRONG_TOKEN: GateCode.DPOP_WRONG_TOKEN,
+    DpopCode.DPOP_STALE: GateCode.DPOP_STALE,
+    DpopCode.USE_DPOP_NONCE: GateCode.USE_DPOP_NONCE,
+    DpopCode.DPOP_REPLAYED: GateCode.DPOP_REPLAYED,
+    DpopCode.KEY_MISMATCH: GateCode.KEY_MISMATCH,
+}
+
+_CODE_OF_STATUS = {
+    Status.REVOKED: GateCode.REVOKED,
+    Status.SUSPENDED: GateCode.SUSPENDED,
+    Status.DISPUTED: GateCode.DISPUTED,
 }
 
 
@@ -464,6 +521,8 @@ def sign_permit(permit: Permit, key: SigningKey, *, issuer: str = ISSUER) -> str
             "max_seconds": permit.obligations.max_seconds,
         },
     }
+    if permit.jkt is not None:
+        claims["cnf"] = {"jkt": permit.jkt}
     return key.sign(claims, typ=PERMIT_TYPE)
 
 
@@ -511,6 +570,7 @@ def _permit(claims: Members, issuer: str) -> Permit:
         issued_at=claims.seconds("iat"),
         expires_at=claims.seconds("exp"),
         obligations=obligations,
+        jkt=read_confirmation(claims),
     )
     if claims.seconds("nbf") != permit.issued_at or not permit.consents:
         raise Malformed("nbf differs from iat, or nobody consented")

@@ -7,6 +7,8 @@ header says about keys (``jwk``, ``jku``, ``x5u``) is never looked at: a header 
 
 Rotation: several keys verify, one signs. A key's id is its RFC 7638 thumbprint, so that an id cannot be given to
 another key. In this package only this file knows joserfc.
+
+One kind of thing brings its own key: a proof that its sender holds that key (RFC 9449), see :func:`open_with_own_key`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,17 +30,24 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from consent.canonical import Json, Malformed, Members, decode, encode, sha256_hex
 from consent.errors import KeysUnusable, SignatureInvalid
 
 ALGORITHM = "Ed25519"
+PROOF_ALGORITHMS = ("ES256", "Ed25519")
+"""What keys of others may sign with: what phones, browsers and key stores have, and what we use ourselves."""
 
 _MAX_HEADER_CHARS = 512
 _REGISTRY = jws.JWSRegistry(algorithms=[ALGORITHM])
 _REGISTRY.max_header_length = _MAX_HEADER_CHARS
 _REGISTRY.max_payload_length = 2**20  # characters; every kind of thing sets its own, lower limit
+
+_MAX_PROOF_HEADER_CHARS = 2048  # a public key with the members that libraries add to it has 400
+_PROOF_REGISTRY = jws.JWSRegistry(algorithms=list(PROOF_ALGORITHMS), strict_check_header=False)
+_PROOF_REGISTRY.max_header_length = _MAX_PROOF_HEADER_CHARS
+_SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518, 6.2.2, 6.3.2 and 6.4; RFC 8037
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +224,85 @@ def holds(public: bytes, signature: bytes, content: bytes) -> bool:
     return True
 
 
+# --- things that bring their own key ---------------------------------------------------------------------------------
+
+
+def open_with_own_key(compact: str, *, typ: str, max_chars: int) -> tuple[str, Members]:
+    """RFC 7638 thumbprint of the key in the header of a compact JWS, and the payload which that key signed as a ``typ``.
+
+    It says that the sender holds the key, and nothing about whose key it is. Spelling is free: others write these.
+
+    1. Bound the size; three parts.
+    2. The header is JSON with ``typ`` as wanted and ``alg`` one of :data:`PROOF_ALGORITHMS`; ``crit`` is refused, what
+       else there is says nothing to us (RFC 7515, 4).
+    3. ``jwk`` is a public key for that algorithm, on its curve, without any secret member.
+    4. The signature holds, over the bytes as received.
+    5. The payload is a JSON object.
+
+    Raises:
+        SignatureInvalid: code ``wrong_type`` for another ``typ``, else ``bad_signature``.
+    """
+    if len(compact) > max_chars or not compact.isascii():  # 1
+        raise SignatureInvalid(f"not ASCII of at most {max_chars} characters")
+    header_part, dot, rest = compact.partition(".")
+    if not dot or rest.count(".") != 1 or len(header_part) > _MAX_PROOF_HEADER_CHARS:
+        raise SignatureInvalid("not a compact JWS")
+    try:  # 2
+        header = decode(from_base64url(header_part), any_spelling=True)
+        alg, found_typ, jwk = header.text("alg"), header.text("typ"), header.members("jwk")
+    except Malformed as error:
+        raise SignatureInvalid("header is not alg, typ and jwk") from error
+    if found_typ != typ:
+        raise SignatureInvalid(f"not a {typ}", code="wrong_type")
+    if alg not in PROOF_ALGORITHMS or header.has("crit") or header.has("b64"):
+        raise SignatureInvalid("signed in a way that is not taken here")
+    try:  # 3
+        key, jkt = _own_key(alg, jwk)
+    except (Malformed, KeysUnusable) as error:
+        raise SignatureInvalid("jwk is no public key for its algorithm") from error
+    try:  # 4
+        opened = jws.deserialize_compact(compact, key, registry=_PROOF_REGISTRY)
+    except (JoseError, ValueError) as error:
+        raise SignatureInvalid("signature does not hold") from error
+    try:  # 5
+        return jkt, decode(opened.payload or b"", any_spelling=True)
+    except Malformed as error:
+        raise SignatureInvalid("payload is not a JSON object") from error
+
+
+def _own_key(alg: str, jwk: Members) -> tuple[ECKey | OKPKey, str]:
+    """The key in a ``jwk``, and its thumbprint. Raises :class:`consent.canonical.Malformed` or :class:`KeysUnusable`."""
+    if _SECRET_MEMBERS & set(jwk.names()):
+        raise Malformed("a secret key is not for sending")
+    if jwk.has("use"):
+        jwk.exactly("use", "sig")
+    if alg == ALGORITHM:
+        jwk.exactly("kty", "OKP")
+        jwk.exactly("crv", "Ed25519")
+        public = _public_from_x(jwk.text("x"))
+        return OKPKey.import_key(public), _thumbprint(public)
+    jwk.exactly("kty", "EC")
+    jwk.exactly("crv", "P-256")
+    x, y = jwk.text("x"), jwk.text("y")
+    place = [from_base64url(text) for text in (x, y)]
+    if any(len(coordinate) != _P256_BYTES for coordinate in place):
+        raise Malformed("a coordinate of P-256 has 32 bytes")
+    try:
+        at_x, at_y = (int.from_bytes(part, "big") for part in place)
+        point = EllipticCurvePublicNumbers(at_x, at_y, SECP256R1()).public_key()
+    except ValueError as error:
+        raise KeysUnusable("not a point of P-256") from error
+    return ECKey.import_key(point), thumbprint_of({"crv": "P-256", "kty": "EC", "x": x, "y": y})
+
+
+_P256_BYTES = 32
+
+
+def thumbprint_of(required: Mapping[str, str]) -> str:
+    """RFC 7638 thumbprint from the members that its section 3.2 requires for that kind of key, and no others."""
+    return to_base64url(bytes.fromhex(sha256_hex(encode(dict(required)))))
+
+
 def from_base64url(text: str) -> bytes:
     """Bytes of unpadded base64url.
 
@@ -252,5 +341,5 @@ def _public_from_x(x: object) -> Ed25519PublicKey:
 
 
 def _thumbprint(public: Ed25519PublicKey) -> str:
-    """RFC 7638, with the members that RFC 8037 names for this kind of key."""
-    return to_base64url(bytes.fromhex(sha256_hex(encode({"crv": "Ed25519", "kty": "OKP", "x": _x(public)}))))
+    """With the members that RFC 8037 names for this kind of key."""
+    return thumbprint_of({"crv": "Ed25519", "kty": "OKP", "x": _x(public)})

@@ -3,6 +3,9 @@
 A token is a JWT (RFC 7519, with the practice of RFC 8725) of its own ``typ``. It names one backend, one purpose and one
 consent by pseudonyms, and commits to the face templates of that consent. It is no permit: the gate also looks at the
 record as it is now, so that a token lives no longer than the consent, whatever its ``exp``.
+
+A token may be bound to a key of its backend (``cnf.jkt``, RFC 7800 and RFC 9449, 6.1): stolen, it is then worth nothing. And it
+names where its consent's status stands (:mod:`consent.status_list`), for those who check without asking us.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
-from consent.canonical import Json, Malformed, Members, to_seconds, whole_second
+from consent.canonical import Json, Malformed, Members, decode, to_seconds, whole_second
+from consent.dpop import is_thumbprint
 from consent.errors import ConsentInvalid, SignatureInvalid, TokenInvalid
-from consent.keys import KeySet, SigningKey
+from consent.keys import KeySet, SigningKey, from_base64url
 from consent.record import ConsentRecord
+from consent.status_list import StatusRef
 from consent.terms import Purpose
 from liveness.policy import Assurance
 
@@ -55,6 +60,8 @@ class ConsentToken:
     """A token's content. Valid while ``issued_at <= now < expires_at``; both are whole seconds once signed.
 
     audience : the one backend it is for.
+    jkt : thumbprint of the key that its holder must prove to have; ``None``: whoever has the token may present it.
+    status : where the status of its consent stands; ``None`` in tokens of the first release.
     """
 
     token_id: str = field(repr=False)
@@ -66,6 +73,8 @@ class ConsentToken:
     template_commitment: str
     issued_at: datetime
     expires_at: datetime
+    jkt: str | None = None
+    status: StatusRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +89,25 @@ class TokenProblem:
 
 
 def issue(
-    record: ConsentRecord, *, token_id: str, audience: str, purpose: Purpose, life: timedelta, now: datetime
+    record: ConsentRecord,
+    *,
+    token_id: str,
+    audience: str,
+    purpose: Purpose,
+    life: timedelta,
+    now: datetime,
+    jkt: str | None = None,
+    status: StatusRef | None = None,
 ) -> ConsentToken:
     """A token for one backend and one purpose, cut short at the consent's own expiry.
 
     Raises:
         ConsentInvalid: codes ``consent_revoked``, ``consent_expired``, ``scope_purpose``, ``scope_audience``,
-            ``token_life_invalid`` (not between one second and :data:`LONGEST_TOKEN_LIFE`), ``id_invalid``.
+            ``token_life_invalid`` (not between one second and :data:`LONGEST_TOKEN_LIFE`), ``id_invalid``,
+            ``thumbprint_invalid``.
     """
+    if jkt is not None and not is_thumbprint(jkt):
+        raise ConsentInvalid("a key is named by its SHA-256 thumbprint (RFC 7638)", code="thumbprint_invalid")
     if not _ID.fullmatch(token_id):
         raise ConsentInvalid("a token id is 1 to 200 letters, digits and _.:-", code="id_invalid")
     if record.revoked is not None:
@@ -114,6 +134,8 @@ def issue(
         template_commitment=record.template_commitment,
         issued_at=issued_at,
         expires_at=expires_at,
+        jkt=jkt,
+        status=status,
     )
 
 
@@ -133,6 +155,10 @@ def sign(token: ConsentToken, key: SigningKey, *, issuer: str = ISSUER) -> Unver
         "assurance": token.assurance,
         "tpl": token.template_commitment,
     }
+    if token.jkt is not None:
+        claims["cnf"] = {"jkt": token.jkt}
+    if token.status is not None:
+        claims["status"] = {"status_list": {"idx": token.status.index, "uri": token.status.uri}}
     return UnverifiedToken(key.sign(claims, typ=TOKEN_TYPE))
 
 
@@ -157,7 +183,7 @@ def verify(
         raise TokenInvalid("not a token signed by us", code=TokenCode(error.code)) from error
     try:  # 2
         token = _token(claims, issuer)
-    except (Malformed, ValueError) as error:
+    except (Malformed, ConsentInvalid, ValueError) as error:
         raise TokenInvalid("not the claims of a consent token", code=TokenCode.WRONG_TYPE) from error
     if token.audience != audience:  # 3
         raise TokenInvalid("for another backend", code=TokenCode.WRONG_AUDIENCE)
@@ -180,8 +206,46 @@ def _token(claims: Members, issuer: str) -> ConsentToken:
         template_commitment=claims.sha256("tpl"),
         issued_at=claims.seconds("iat"),
         expires_at=claims.seconds("exp"),
+        jkt=read_confirmation(claims),
+        status=_status(claims),
     )
     if claims.seconds("nbf") != token.issued_at or not all((token.token_id, token.consent_id, token.subject_id)):
         raise Malformed("nbf differs from iat, or an id is empty")
     claims.end()
     return token
+
+
+def read_confirmation(claims: Members) -> str | None:
+    """The key that ``cnf`` names by its thumbprint and in no other way; ``None`` where there is no ``cnf``. Raises
+    :class:`consent.canonical.Malformed`."""
+    if not claims.has("cnf"):
+        return None
+    named = claims.members("cnf")
+    jkt = named.text("jkt")
+    named.end()
+    if not is_thumbprint(jkt):
+        raise Malformed("jkt is no thumbprint")
+    return jkt
+
+
+def _status(claims: Members) -> StatusRef | None:
+    if not claims.has("status"):
+        return None
+    status = claims.members("status")
+    listed = status.members("status_list")
+    found = StatusRef(uri=listed.text("uri"), index=listed.whole("idx"))
+    listed.end()
+    status.end()
+    return found
+
+
+def claimed_audience(unverified: UnverifiedToken) -> str:
+    """The backend that a token says it is for, to :func:`verify` it as that backend would; nothing follows from it alone.
+
+    Raises:
+        TokenInvalid: code ``bad_signature``, when it says nothing that can be read.
+    """
+    try:
+        return decode(from_base64url(unverified[:MAX_TOKEN_CHARS].split(".")[1])).text("aud")
+    except (Malformed, IndexError) as error:
+        raise TokenInvalid("not a token signed by us") from error

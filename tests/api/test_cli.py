@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.cli import _parser, main
+from api.service import wall_clock
 from api.settings import SETTINGS
+from consent.gate import GateCode
 from tests.conftest import ROOT
 
 DIGITS, TURNS = "480215", "left,right,left"
@@ -53,6 +56,11 @@ def test_the_api_guide_lists_every_setting_as_it_is() -> None:
     for setting in SETTINGS:
         default = f"`{setting.default}`" if setting.default else "–"
         assert f"| `{setting.name}` | {default} | {setting.help} |" in guide
+
+
+def test_the_api_guide_names_every_reason_of_the_gate() -> None:
+    guide = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [code for code in GateCode if f"`{code}`" not in guide] == []
 
 
 @pytest.mark.parametrize(
@@ -143,3 +151,95 @@ def test_mirrored_pictures_are_judged_by_what_the_client_says(
     ended, out, _ = run(capfd, *arguments, "--weights", weights)
     assert ended == 1
     assert "wrong_turn" in json.loads(out)["reasons"]
+
+
+# --- consent tokens, checked without the gate ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Any:
+    """A token, keys and a status list in files, as a backend keeps them; ``state`` is what the list says."""
+    from consent.status_list import StatusList, StatusRef, sign_list
+    from consent.tokens import sign
+    from tests.consent.given import HOUR, KEY, KEYS, record, token
+
+    now, uri = wall_clock(), "https://gate.example/v1/status/stl_1"
+
+    def files(state: int = 0, *, age_s: int = 0) -> list[object]:
+        held = token(record(at=now - HOUR), now=now, status=StatusRef(uri=uri, index=3))
+        listed = StatusList.of({3: state}, size=8)
+        at = now - timedelta(seconds=age_s)
+        contents = {
+            "token.jwt": sign(held, KEY) + "\n",
+            "jwks.json": json.dumps(KEYS.to_jwks()),
+            "status.jwt": sign_list(listed, uri=uri, at=at, key=KEY),
+        }
+        for name, content in contents.items():
+            (tmp_path / name).write_text(content, encoding="utf-8")
+        return [tmp_path / "token.jwt", "--keys", tmp_path / "jwks.json", "--status", tmp_path / "status.jwt"]
+
+    return files
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "more", "status", "code"),
+    [
+        (0, 0, [], 0, None),
+        (0, 0, ["--audience", "portrait"], 0, None),
+        (0, 0, ["--audience", "other"], 1, "wrong_audience"),
+        (1, 0, [], 1, "revoked"),
+        (2, 0, [], 1, "suspended"),
+        (0, 121, [], 1, "status_stale"),
+    ],
+)
+def test_a_token_is_checked_against_a_status_list(
+    checked: Any,
+    capfd: pytest.CaptureFixture[str],
+    state: int,
+    age_s: int,
+    more: list[str],
+    status: int,
+    code: str | None,
+) -> None:
+    ended, out, _ = run(capfd, "token", "verify", *checked(state, age_s=age_s), *more)
+    answer = json.loads(out)
+    assert ended == status
+    assert (answer["holds"], answer.get("code")) == (status == 0, code)
+    if status == 0:
+        assert (answer["audience"], answer["purpose"], answer["key"]) == ("portrait", "cameo", None)
+
+
+def test_what_is_no_token_does_not_hold_and_what_is_missing_is_said(
+    checked: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = checked()
+    (tmp_path / "token.jwt").write_text("no token")
+    ended, out, _ = run(capfd, "token", "verify", *arguments)
+    assert (ended, json.loads(out)) == (1, {"holds": False, "code": "bad_signature"})
+    checked()
+    for gone, code, status in (("status.jwt", "status_unavailable", 2), ("jwks.json", "keys_unusable", 3)):
+        (tmp_path / gone).unlink()
+        ended, _, err = run(capfd, "token", "verify", *arguments)
+        assert (ended, err.count("\n")) == (status, 1)
+        assert err.startswith(f"mien: {code}: ")
+
+
+def test_a_status_list_is_fetched_within_bounds(
+    checked: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import httpx
+
+    arguments = checked()[:-1]
+    answers = {
+        "https://gate.example/good": httpx.Response(200, content=(tmp_path / "status.jwt").read_bytes()),
+        "https://gate.example/none": httpx.Response(404),
+        "https://gate.example/elsewhere": httpx.Response(302, headers={"Location": "https://gate.example/good"}),
+        "https://gate.example/endless": httpx.Response(200, content=bytes(2**20 + 1)),
+    }
+    transport = httpx.MockTransport(lambda request: answers[str(request.url)])
+    with httpx.Client(transport=transport) as client:
+        monkeypatch.setattr(httpx, "stream", client.stream)
+        assert run(capfd, "token", "verify", *arguments, "https://gate.example/good")[0] == 0
+        for bad in ("none", "elsewhere", "endless"):
+            ended, _, err = run(capfd, "token", "verify", *arguments, f"https://gate.example/{bad}")
+            assert (ended, err[:25]) == (2, "mien: status_unavailable:")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from consent.gate import FaceSeen, Permit, Presented, Refusal, Use, commit_template, decide
 from consent.keys import KeySet, SigningKey
 from consent.record import ConsentRecord, Controller, Granted, Limits, fold, grant
+from consent.status_list import StatusRef
 from consent.terms import Purpose, current
 from consent.tokens import ConsentToken, issue
 from liveness.challenge import Reveal
@@ -108,9 +109,24 @@ def record(**changes: object) -> ConsentRecord:
 
 
 def token(
-    of: ConsentRecord, *, purpose: Purpose = Purpose.CAMEO, now: datetime = NOW, life: timedelta = HOUR
+    of: ConsentRecord,
+    *,
+    purpose: Purpose = Purpose.CAMEO,
+    now: datetime = NOW,
+    life: timedelta = HOUR,
+    jkt: str | None = None,
+    status: StatusRef | None = None,
 ) -> ConsentToken:
-    return issue(of, token_id=f"tok_{of.consent_id}", audience=BACKEND, purpose=purpose, life=life, now=now)
+    return issue(
+        of,
+        token_id=f"tok_{of.consent_id}",
+        audience=BACKEND,
+        purpose=purpose,
+        life=life,
+        now=now,
+        jkt=jkt,
+        status=status,
+    )
 
 
 def presented(of: ConsentRecord, *, person: int = 1, **changes: object) -> Presented:

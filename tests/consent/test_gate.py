@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent.dpop import DpopCode, DpopProblem, DpopProof
 from consent.errors import ConsentInvalid, RecordInvalid
 from consent.gate import (
     GateCode,
@@ -28,6 +29,7 @@ from consent.gate import (
     verify_permit,
 )
 from consent.record import ConsentRecord, Limits, RevokedBy, fold, narrow, revoke
+from consent.status_list import Status
 from consent.terms import Purpose
 from consent.tokens import TokenCode, TokenProblem, issue
 from liveness.policy import SIMULATED, STRICT, Assurance
@@ -510,8 +512,10 @@ def test_hostile_values_never_raise_and_never_pass(data: st.DataObject) -> None:
         case "face":
             wanted = replace(wanted, faces=(replace(face(), template=value),))  # type: ignore[arg-type]
         case "token":
-            # every member that the decision is made by; an id is only compared with other ids
-            name = data.draw(st.sampled_from([f.name for f in fields(token(record())) if f.name != "token_id"]))
+            # every member that the decision is made by: an id is only compared with other ids, a token without a key
+            # may be presented by anybody, and what the status list says comes with the record
+            named = {f.name for f in fields(token(record()))} - {"token_id", "jkt", "status"}
+            name = data.draw(st.sampled_from(sorted(named)))
             shown = replace(shown, token=replace(token(record()), **{name: value}))  # type: ignore[arg-type]
         case "keyword":
             name = data.draw(st.sampled_from(["same_person", "now"]))
@@ -564,6 +568,66 @@ def test_a_commitment_depends_on_every_part() -> None:
 def test_a_commitment_to_nothing_or_without_salt(salt: bytes, given_templates: tuple[FaceTemplate, ...]) -> None:
     with pytest.raises(ConsentInvalid):
         commit_template(given_templates, salt)
+
+
+# --- keys and status -------------------------------------------------------------------------------------------------
+
+JKT, OTHER_JKT = "A" * 43, "B" * 43
+BY_ITS_KEY = DpopProof(jkt=JKT, jti="1", issued_at=NOW)
+BY_ANOTHER = DpopProof(jkt=OTHER_JKT, jti="2", issued_at=NOW)
+
+
+def bound() -> Presented:
+    return presented(record(), token=token(record(), jkt=JKT))
+
+
+def test_a_stolen_token_is_worth_nothing_without_its_key() -> None:
+    assert codes(ask(use(face()), bound())) == ["dpop_missing", "no_token"]
+    assert codes(ask(use(face(), proof=BY_ANOTHER), bound())) == ["key_mismatch", "no_token"]
+    permit = ask(use(face(), proof=BY_ITS_KEY), bound())
+    assert isinstance(permit, Permit)
+    assert permit.jkt == JKT
+    assert verify_permit(sign_permit(permit, KEY), KEYS, audience=BACKEND, now=NOW) == permit
+
+
+@pytest.mark.parametrize("code", DpopCode)
+def test_whatever_is_wrong_with_a_proof_is_said_and_nothing_is_permitted(code: DpopCode) -> None:
+    for shown in (bound(), presented(record())):
+        assert codes(ask(use(face(), proof=DpopProblem(code)), shown)) == [code.value, "no_token"]
+
+
+def test_a_thief_learns_nothing_of_the_consent_behind_a_bound_token() -> None:
+    ended = fold([record().granted, revoke(record(), by=RevokedBy.SUBJECT, now=NOW)])
+    shown = replace(bound(), record=ended, templates=())
+    assert codes(ask(use(face()), shown)) == ["dpop_missing", "no_token"]
+
+
+def test_a_backend_that_registered_a_key_asks_with_it_always() -> None:
+    free, by_both = presented(record()), {"proof": BY_ITS_KEY, "backend_jkt": JKT}
+    assert codes(ask(use(face(), backend_jkt=JKT), free)) == ["dpop_missing", "no_token"]
+    assert codes(ask(use(face(), backend_jkt=JKT, proof=BY_ANOTHER), free)) == ["key_mismatch", "no_token"]
+    assert isinstance(ask(use(face(), **by_both), free), Permit)
+    assert isinstance(ask(use(face(), **by_both), bound()), Permit)
+    # once it has another key, tokens that were bound to the one before are over
+    changed = use(face(), backend_jkt=OTHER_JKT, proof=BY_ANOTHER)
+    assert codes(ask(changed, bound())) == ["key_mismatch", "no_token"]
+    assert codes(ask(replace(changed, proof=BY_ITS_KEY), bound())) == ["key_mismatch", "no_token"]
+
+
+def test_without_a_key_a_permit_is_for_whoever_is_that_backend() -> None:
+    permit = ask(use(face()), presented(record()))
+    assert isinstance(permit, Permit)
+    assert permit.jkt is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(None, None), (Status.VALID, None), (1, "revoked"), (2, "suspended"), (3, "disputed")],
+)
+def test_the_stricter_of_record_and_status_list_counts(status: int | None, code: str | None) -> None:
+    shown = presented(record(), status=None if status is None else Status(status))
+    answer = ask(use(face()), shown)
+    assert isinstance(answer, Permit) if code is None else codes(answer) == [code, "no_token"]
 
 
 # --- permits as text, and where they are made ------------------------------------------------------------------------

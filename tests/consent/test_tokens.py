@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import ConsentInvalid, TokenInvalid
+from consent.keys import to_base64url
 from consent.record import RevokedBy, fold, revoke
+from consent.status_list import StatusRef
 from consent.terms import Purpose
 from consent.tokens import (
     LONGEST_TOKEN_LIFE,
@@ -16,6 +18,7 @@ from consent.tokens import (
     TokenCode,
     TokenProblem,
     UnverifiedToken,
+    claimed_audience,
     issue,
     sign,
     verify,
@@ -37,6 +40,8 @@ tokens = st.builds(
     template_commitment=st.binary(min_size=32, max_size=32).map(bytes.hex),
     issued_at=seconds.map(lambda s: datetime.fromtimestamp(s, tz=NOW.tzinfo)),
     expires_at=seconds.map(lambda s: datetime.fromtimestamp(s + 4_000_000_001, tz=NOW.tzinfo)),
+    jkt=st.none() | st.binary(min_size=32, max_size=32).map(to_base64url),
+    status=st.none() | st.builds(StatusRef, uri=names, index=st.integers(0, 2**20)),
 )
 
 
@@ -111,6 +116,8 @@ def test_a_token_says_what_the_live_check_was_worth() -> None:
         ("token_life_invalid", {"life": timedelta(0)}),
         ("token_life_invalid", {"life": LONGEST_TOKEN_LIFE + TICK}),
         ("id_invalid", {"token_id": ""}),
+        ("thumbprint_invalid", {"jkt": ""}),
+        ("thumbprint_invalid", {"jkt": "A" * 42}),
         ("consent_expired", {"now": NOW + 365 * DAY}),
         ("consent_expired", {"now": NOW - TICK}),
     ],
@@ -154,3 +161,10 @@ def test_a_token_does_not_show_its_id() -> None:
 def test_every_code_can_stand_in_for_a_token() -> None:
     for code in TokenCode:
         assert TokenProblem.of(TokenInvalid("no", code=code)).code is code
+
+
+def test_a_token_says_for_whom_it_is_before_it_is_believed() -> None:
+    assert claimed_audience(sign(token(record()), KEY)) == BACKEND
+    for text in ("", "a.b.c", "a.e30.c", sign(token(record()), KEY)[:40]):
+        with pytest.raises(TokenInvalid):
+            claimed_audience(UnverifiedToken(text))

@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 
 from consent.canonical import Malformed, Members
-from consent.errors import LedgerBroken, PermitInvalid, ReceiptInvalid, RecordInvalid, TokenInvalid
+from consent.dpop import DpopCode, DpopProblem, DpopProof, verify_proof
+from consent.errors import (
+    LedgerBroken,
+    PermitInvalid,
+    ReceiptInvalid,
+    RecordInvalid,
+    StatusListInvalid,
+    TokenInvalid,
+)
 from consent.gate import Permit, commit_template, verify_permit
 from consent.keys import KeySet
 from consent.ledger import StoredCheckpoint, WitnessPolicy, entry_from, verify_log, verify_receipt
 from consent.note import read_vkey
 from consent.record import event_bytes, event_from_bytes, fold, read_record
+from consent.status_list import read_list
 from consent.tokens import ConsentToken, UnverifiedToken, verify
 from liveness.template import FaceTemplate
 from tests.consent.given import DAY, HOUR, NOW
@@ -64,6 +73,9 @@ def test_tokens(case: Case) -> None:
             claims["assurance"],
         )
         assert found.template_commitment == claims["tpl"]
+        assert found.jkt == claims.get("cnf", {}).get("jkt")
+        listed = None if found.status is None else {"idx": found.status.index, "uri": found.status.uri}
+        assert listed == claims.get("status", {}).get("status_list")
         assert (found.issued_at.timestamp(), found.expires_at.timestamp()) == (claims["iat"], claims["exp"])
 
 
@@ -81,6 +93,7 @@ def test_permits(case: Case) -> None:
         assert (found.permit_id, found.backend, found.job_sha256) == (claims["jti"], claims["aud"], claims["job"])
         assert [{"cid": cid, "sub": sub} for cid, sub in found.consents] == claims["consents"]
         assert found.obligations.max_seconds == claims["obligations"]["max_seconds"]
+        assert found.jkt == claims.get("cnf", {}).get("jkt")
 
 
 @pytest.mark.parametrize("case", cases("events.json"))
@@ -141,6 +154,32 @@ def test_commitments(case: Case) -> None:
         for one in case["templates"]
     ]
     assert commit_template(templates, bytes.fromhex(case["salt"])) == case["commitment"]
+
+
+@pytest.mark.parametrize("case", cases("status_lists.json"))
+def test_status_lists(case: Case) -> None:
+    if "entries" not in case:
+        with pytest.raises(StatusListInvalid):
+            read_list(case["status_list"], KEYS, uri=case["uri"])
+        return
+    statuses = read_list(case["status_list"], KEYS, uri=case["uri"]).statuses
+    assert {index: statuses.status_at(int(index)) for index in case["entries"]} == case["entries"]
+
+
+@pytest.mark.parametrize("case", cases("proofs.json"))
+def test_proofs(case: Case) -> None:
+    found = verify_proof(
+        case["proof"],
+        method=case["method"],
+        address=case["address"],
+        tokens=case["tokens"],
+        now=datetime.fromisoformat(case["now"]),
+    )
+    if "code" in case:
+        assert found == DpopProblem(DpopCode(case["code"]))
+    else:
+        assert isinstance(found, DpopProof)
+        assert found.jkt == case["jkt"]
 
 
 def test_an_entry_of_another_shape_is_malformed() -> None:

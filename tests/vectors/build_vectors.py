@@ -14,6 +14,8 @@ import hashlib
 import hmac
 import json
 import sys
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from consent.record import (
     revoke,
     sign_record,
 )
+from consent.status_list import StatusList, StatusRef, sign_list
 from consent.terms import VERSIONS, Purpose, current
 from consent.tokens import ConsentToken, issue, sign
 from liveness.challenge import Reveal
@@ -42,6 +45,7 @@ from liveness.policy import Assurance
 from liveness.policy import Path as ChosenPath
 from liveness.template import FaceTemplate
 from liveness.verdict import CheckResult, Live
+from tests.proofs import Holder
 
 FOLDER = Path(__file__).parent / "consent"
 
@@ -51,6 +55,8 @@ SEED, OTHER_SEED = bytes(range(32)), bytes(range(1, 33))
 KEY, OTHER_KEY = SigningKey.from_seed(SEED), SigningKey.from_seed(OTHER_SEED)
 KEYS = KeySet.of(KEY)
 SALT = bytes(range(100, 132))
+HOLDER, OTHER_HOLDER = Holder.p256(2), Holder.ed25519(OTHER_SEED)
+LIST_URI = "https://gate.example/v1/status/stl_1"
 
 Json = dict[str, Any]
 
@@ -85,6 +91,8 @@ def build() -> dict[str, str]:
         "receipts.json": _receipts(),
         "tokens.json": _tokens(),
         "permits.json": _permits(),
+        "status_lists.json": _status_lists(),
+        "proofs.json": _proofs(),
     }
     return {
         name: json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -482,8 +490,16 @@ def _vkey(name: str, seed: bytes) -> str:
     return f"{name}+{key_id.hex()}+{base64.b64encode(bytes([4]) + public).decode()}"
 
 
-def _token() -> ConsentToken:
-    return issue(_stages()["granted"], token_id="tok_1", audience="portrait", purpose=Purpose.CAMEO, life=HOUR, now=NOW)
+def _token(**more: Any) -> ConsentToken:
+    return issue(
+        _stages()["granted"],
+        token_id="tok_1",
+        audience="portrait",
+        purpose=Purpose.CAMEO,
+        life=HOUR,
+        now=NOW,
+        **more,
+    )
 
 
 def _tokens() -> Json:
@@ -508,6 +524,15 @@ def _tokens() -> Json:
     def without(name: str) -> Json:
         return {member: value for member, value in claims.items() if member != name}
 
+    held = sign(_token(jkt=HOLDER.jkt, status=StatusRef(uri=LIST_URI, index=41)), KEY)
+    held_claims = payload_of(held)
+
+    def bound(why: str, **changes: Any) -> Json:
+        return bad(why, compact(header(), held_claims | changes), "wrong_type")
+
+    def status(**changes: Any) -> Json:
+        return {"status_list": {"idx": 41, "uri": LIST_URI} | changes}
+
     doubled = _json(claims).replace(b'"aud":"portrait"', b'"aud":"portrait","aud":"portrait"')
     return {
         "about": "Consent tokens. Valid ones have `claims`, the others a `code`.",
@@ -516,6 +541,18 @@ def _tokens() -> Json:
             case("valid from its first second", good, now="2026-11-21T12:00:00Z", claims=claims),
             case("valid to its last microsecond", good, now="2026-11-21T12:59:59.999999Z", claims=claims),
             case("signed here by hand", compact(header(), claims), claims=claims),
+            case("valid, bound to a key and with a status", held, claims=held_claims),
+            bound("bound to something else than a thumbprint", cnf={"jkt": "A" * 42}),
+            bound("bound to a key in another way", cnf={"jwk": HOLDER.jwk}),
+            bound("bound in two ways", cnf={"jkt": HOLDER.jkt, "kid": "1"}),
+            bound("bound to nothing", cnf={}),
+            bound("bound to text", cnf=HOLDER.jkt),
+            bound("a status without a list", status={}),
+            bound("a status in two ways", status=status() | {"identifier_list": {}}),
+            bound("an index below zero", status=status(idx=-1)),
+            bound("an index beyond any list", status=status(idx=2**40)),
+            bound("an index as text", status=status(idx="41")),
+            bound("a list without an address", status=status(uri="")),
             bad("a microsecond too early", good, "not_yet_valid", now="2026-11-21T11:59:59.999999Z"),
             bad("expires at that instant", good, "expired", now="2026-11-21T13:00:00Z"),
             bad("long expired", good, "expired", now="2036-11-21T13:00:00Z"),
@@ -593,6 +630,7 @@ def _permits() -> Json:
     )
     good = sign_permit(permit, KEY)
     claims = payload_of(good)
+    held = sign_permit(replace(permit, jkt=HOLDER.jkt), KEY)
     loose = claims["obligations"] | {"visible_label": "no"}
 
     def case(why: str, jwt: str, **expected: Any) -> Json:
@@ -606,6 +644,9 @@ def _permits() -> Json:
         "cases": [
             case("valid", good, claims=claims),
             case("valid to its last microsecond", good, now="2026-11-21T12:04:59.999999Z", claims=claims),
+            case("valid and bound to a key", held, claims=payload_of(held)),
+            bad("bound to nothing", compact(header("permit+jwt"), claims | {"cnf": {}})),
+            bad("bound to no thumbprint", compact(header("permit+jwt"), claims | {"cnf": {"jkt": "x"}})),
             bad("after 300 s", good, "permit_expired", now="2026-11-21T12:05:00Z"),
             bad("before it was issued", good, now="2026-11-21T11:59:59Z"),
             bad("for another backend", good, audience="other"),
@@ -617,6 +658,87 @@ def _permits() -> Json:
             bad("a claim that no permit has", compact(header("permit+jwt"), claims | {"scope": "*"})),
             bad("a job that is no hash", compact(header("permit+jwt"), claims | {"job": "any"})),
             bad("empty", ""),
+        ],
+    }
+
+
+def _status_lists() -> Json:
+    states = {0: 1, 3: 2, 41: 1, 62: 3}
+    good = sign_list(StatusList.of(states, size=64), uri=LIST_URI, at=NOW, key=KEY)
+    claims = payload_of(good)
+    listed = claims["status_list"]
+    bomb = b64(zlib.compress(bytes(2**20 + 1), 9))
+
+    def case(why: str, jwt: str, **expected: Any) -> Json:
+        return {"why": why, "status_list": jwt, "uri": LIST_URI} | expected
+
+    def by_hand(**changes: Any) -> str:
+        return compact(header("statuslist+jwt"), claims | changes)
+
+    entries = {str(index): state for index, state in states.items()} | {"1": 0, "63": 0}
+    return {
+        "about": "Signed status lists. Valid ones have `entries` (index to state), the others are refused.",
+        "cases": [
+            case("valid", good, entries=entries),
+            case("signed here by hand", by_hand(), entries=entries),
+            case("the list of another address", by_hand(sub=LIST_URI + "2")),
+            case("signed by another service under our key id", compact(header("statuslist+jwt"), claims, OTHER_SEED)),
+            case("typ of a token", compact(header(), claims)),
+            case("no ttl", compact(header("statuslist+jwt"), {k: v for k, v in claims.items() if k != "ttl"})),
+            case("ttl of nothing", by_hand(ttl=0)),
+            case("ttl of a year", by_hand(ttl=31_536_000)),
+            case("over before it began", by_hand(exp=claims["iat"])),
+            case("a claim that no list has", by_hand(aud="portrait")),
+            case("entries of three bits", by_hand(status_list=listed | {"bits": 3})),
+            case("a list in the list", by_hand(status_list=listed | {"aggregation_uri": LIST_URI})),
+            case("not compressed", by_hand(status_list=listed | {"lst": b64(bytes(16))})),
+            case("cut off", by_hand(status_list=listed | {"lst": listed["lst"][:-6]})),
+            case("a bomb", by_hand(status_list=listed | {"lst": bomb})),
+        ],
+    }
+
+
+def _proofs() -> Json:
+    address = "https://gate.example/v1/permits/redeem"
+    claims = HOLDER.claims("permit", address=address, at=NOW)
+
+    def case(why: str, proof: str, **expected: Any) -> Json:
+        return {
+            "why": why,
+            "proof": proof,
+            "method": "POST",
+            "address": address,
+            "tokens": ["permit"],
+            "now": "2026-11-21T12:00:10Z",
+        } | expected
+
+    def by(holder: Holder, **changes: Any) -> str:
+        return holder.sign(holder.header(), claims | changes)
+
+    def forged(**changes: Any) -> str:
+        return HOLDER.sign(HOLDER.header(**changes), claims)
+
+    return {
+        "about": "Proofs that a caller holds a key (RFC 9449). Those that hold have a `jkt`, the others a `code`.",
+        "cases": [
+            case("ES256", by(HOLDER), jkt=HOLDER.jkt),
+            case("Ed25519", by(OTHER_HOLDER), jkt=OTHER_HOLDER.jkt),
+            case("with what libraries add", forged(kid="1", jwk=HOLDER.jwk | {"kid": "1"}), jkt=HOLDER.jkt),
+            case("for another method", by(HOLDER, htm="PUT"), code="dpop_wrong_request"),
+            case("for another address", by(HOLDER, htu=address + "x"), code="dpop_wrong_request"),
+            case("with a query", by(HOLDER, htu=address + "?a=1"), code="dpop_wrong_request"),
+            case("for another token", by(HOLDER, ath=b64(bytes(32))), code="dpop_wrong_token"),
+            case("too old", by(HOLDER), now="2026-11-21T12:01:00Z", code="dpop_stale"),
+            case("from the future", by(HOLDER), now="2026-11-21T11:59:54Z", code="dpop_stale"),
+            case("signed by another", OTHER_HOLDER.sign(HOLDER.header(), claims), code="dpop_invalid"),
+            case("with another's key", forged(jwk=Holder.p256(3).jwk), code="dpop_invalid"),
+            case("with its private key", forged(jwk=HOLDER.jwk | {"d": "Ag"}), code="dpop_invalid"),
+            case("alg none", forged(alg="none"), code="dpop_invalid"),
+            case("typ JWT", forged(typ="JWT"), code="dpop_invalid"),
+            case("a critical extension", forged(crit=["b64"], b64=True), code="dpop_invalid"),
+            case("no id", by(HOLDER, jti=""), code="dpop_invalid"),
+            case("a consent token", sign(_token(), KEY), code="dpop_invalid"),
+            case("empty", "", code="dpop_invalid"),
         ],
     }
 
