@@ -7,6 +7,7 @@
     ├── RecordInvalid     a record or its events contradict themselves
     ├── LedgerBroken      the chain does not hold, from ``index`` on
     ├── ReceiptInvalid    a receipt does not prove what it says
+    ├── PolicyFailed      the limits of a consent could not be evaluated
     ├── TokenInvalid      a consent token is not valid here and now
     └── PermitInvalid     a permit is not valid here and now
 
@@ -67,6 +68,12 @@ class ReceiptInvalid(ConsentError):
     """A receipt does not prove that its record is in the ledger."""
 
     code = "receipt_invalid"
+
+
+class PolicyFailed(ConsentError):
+    """The policy engine met an error or gave no reason for its no; whoever asked must take it for a refusal."""
+
+    code = "policy_failed"
 
 
 class TokenInvalid(ConsentError):
