@@ -39,6 +39,7 @@ def controller_of(settings: Settings) -> Controller:
         contact=settings.controller_contact,
         jurisdiction=settings.jurisdiction,
         storage_location=settings.storage_location,
+        withdrawal=f"POST {settings.public_url}/v1/consents/{{record_id}}/revoke",
     )
 
 
@@ -56,9 +57,7 @@ def append_event(
     """
     event = events[-1]
     body = event_bytes(event)
-    last = store.lock_ledger()
-    entry = next_entry(last, kind=event.kind, digest=commit(body, row.salt), at=now)
-    store.append(entry)
+    entry = append_entry(store, kind=event.kind, body=body, salt=row.salt, now=now)
     written = ConsentEventRow(
         consent_id=row.consent_id,
         number=event.number,
@@ -69,6 +68,13 @@ def append_event(
     )
     store.add(written)
     return written
+
+
+def append_entry(store: Store, *, kind: str, body: bytes, salt: bytes, now: datetime) -> LedgerEntry:
+    """The entry for something that was said, in the log; the log is locked until the transaction ends."""
+    entry = next_entry(store.lock_ledger(), kind=kind, digest=commit(body, salt), at=now)
+    store.append(entry)
+    return entry
 
 
 def receipt_of(

@@ -139,6 +139,9 @@ def _asked(service: Service, backend: KeyHolder, body: Evaluation) -> Answer:
             media=tuple(claim.media),
             media_owner=backend.key_id,
             embeddings=tuple(_embedding(given, service) for given in claim.embeddings),
+            maker=body.context.maker,
+            categories=None if body.context.categories is None else tuple(body.context.categories),
+            territories=None if body.context.territories is None else tuple(body.context.territories),
         ),
     )
 
@@ -154,7 +157,10 @@ def _embedding(given: GivenEmbedding, service: Service) -> FaceTemplate | None:
 
 
 def _decision(service: Service, answer: Answer) -> Decision:
-    context: dict[str, Any] = {"attempt_id": answer.attempt_id, "reasons": reasons_to_json(answer.outcome)}
+    context: dict[str, Any] = {
+        "attempt_id": answer.attempt_id,
+        "reasons": reasons_to_json(answer.outcome, answer.requests),
+    }
     if isinstance(answer.outcome, Permit):
         context |= permit_to_json(service, answer.outcome)
     return Decision(decision=isinstance(answer.outcome, Permit), context=context)

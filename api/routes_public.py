@@ -16,6 +16,7 @@ from api.errors import Problem
 from api.schemas import LogEntries, TermsShown
 from api.service import TheService
 from consent import terms as agreed
+from consent.content import NAMES
 from consent.ledger import entry_json
 
 router = APIRouter(route_class=Call)
@@ -30,6 +31,14 @@ def terms(language: str) -> TermsShown:
         raise Problem("not_found", f"written in {', '.join(agreed.languages())}")
     shown = agreed.current(language)
     return TermsShown(version=shown.version, language=shown.language, text=shown.text, sha256=shown.sha256)
+
+
+@router.get("/v1/content-categories/{language}", tags=["consent"])
+def content_categories(language: str) -> dict[str, str]:
+    """What clips may be about, as limits and statements name it, and what each is called."""
+    if language not in NAMES:
+        raise Problem("not_found", f"named in {', '.join(NAMES)}")
+    return {category.value: name for category, name in NAMES[language].items()}
 
 
 @router.get("/.well-known/jwks.json", tags=["keys and log"])

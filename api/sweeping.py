@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from api.judging import FINGERPRINTS_KEPT
 from api.service import Service
-from api.tables import SessionRow
+from api.tables import ConsentRow, SessionRow
 from liveness import session as life
 
 log = logging.getLogger("mien.worker")
@@ -21,8 +21,9 @@ def sweep(service: Service) -> int:
     1. sessions whose time is over without a consent: their key, and with it recording, templates and portrait
     2. handed-in media past its deadline
     3. anything else sealed with a deadline
-    4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
-    5. files that no row knows
+    4. pictures and templates of consents that are over, or that their person had nothing to do with for three years
+    5. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
+    6. files that no row knows
     """
     now = service.now()
     erased = 0
@@ -46,10 +47,15 @@ def sweep(service: Service) -> int:
             service.vault.erase(store, sealed_id, now=now)
             erased += 1
         store.forget_fingerprints(now - FINGERPRINTS_KEPT)
-        store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 4
+        for consent_id in store.consents_due(now):  # 4
+            consent = store.get(ConsentRow, consent_id, lock=True)
+            if consent is not None and (consent.destroy_by or consent.expires_at) <= now:
+                service.vault.destroy_key(store, consent.data_key_id, now=now)
+                erased += 1
+        store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 5
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
-            erased += service.vault.sweep_orphans(store, now=now)  # 5
+            erased += service.vault.sweep_orphans(store, now=now)  # 6
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased

@@ -644,15 +644,27 @@ def _last_interaction(events: Sequence[ConsentEvent]) -> datetime:
 
 
 def ask(
-    *, consent_id: str, subject_id: str, controller: Controller, purposes: Iterable[Purpose], now: datetime
+    *,
+    consent_id: str,
+    subject_id: str,
+    controller: Controller,
+    purposes: Iterable[Purpose],
+    now: datetime,
+    after: Sequence[BeforeConsent] = (),
 ) -> Requested:
-    """Somebody is asked whether they agree.
+    """Somebody is asked whether they agree; ``after`` they put it off before, under the same id.
 
     Raises:
-        ConsentInvalid: codes ``id_invalid``, ``purpose_unknown``.
+        ConsentInvalid: codes ``id_invalid``, ``purpose_unknown``, ``consent_refused``, ``consent_missing`` (asked already).
     """
+    number, at = _next_before(after, Kind.REQUESTED, now)
     return Requested(
-        consent_id=consent_id, at=now, subject_id=subject_id, controller=controller, purposes=tuple(purposes)
+        consent_id=consent_id,
+        number=number,
+        at=at,
+        subject_id=subject_id,
+        controller=controller,
+        purposes=tuple(purposes),
     )
 
 
@@ -700,7 +712,8 @@ def grant(
             ``purposes_empty``, ``purpose_unknown``, ``audience_invalid``, ``makers_invalid``, ``limits_invalid``,
             ``territory_invalid``, ``category_unknown``, ``expiry_out_of_range``, ``id_invalid``, ``commitment_invalid``.
     """
-    _check_words(live, terms)
+    _check_live(live)
+    check_words(terms)
     return Granted(
         consent_id=consent_id,
         at=now,
@@ -723,9 +736,14 @@ def grant(
     )
 
 
-def _check_words(live: Live, terms: Terms) -> None:
+def _check_live(live: Live) -> None:
     if not isinstance(live, Live):  # a NotLive has the same fields but one; types alone do not stop a caller
         raise ConsentInvalid("a consent needs a Live verdict", code="not_live")
+
+
+def check_words(terms: Terms) -> None:
+    """Raises: ConsentInvalid when these words were never released (``terms_unknown``) or are today's no more
+    (``terms_outdated``)."""
     if by_sha256(terms.sha256) != terms:
         raise ConsentInvalid("these terms were never released", code="terms_unknown")
     if terms != current(terms.language):
@@ -788,7 +806,8 @@ def renew(
             ``consent_expired``, ``consent_suspended``, ``too_many_changes``, and those of :func:`grant`.
     """
     at = _may(record, Kind.RENEWED, now)  # 1
-    _check_words(live, terms)  # 2
+    _check_live(live)  # 2
+    check_words(terms)
     if live.challenge_id in _challenges(record.events):
         raise ConsentInvalid("a renewal needs a live check of its own", code="live_reused")
     if not _all_of(shown, enrolled, same_person):  # 3
@@ -1035,7 +1054,7 @@ def _record_json(record: ConsentRecord) -> dict[str, Json]:
         "record_id": record.consent_id,
         "pii_principal_id": record.subject_id,
         "privacy_notice": _notice_json(record.renewed or granted),
-        "pii_controllers": [_controller_json(granted.controller, 2)],
+        "pii_controllers": [controller_json(granted.controller, 2)],
         "authority_party": {"type": granted.authority},
         "jurisdiction": granted.controller.jurisdiction,
         "storage_locations": [granted.controller.storage_location],
@@ -1078,7 +1097,7 @@ def _record_json_1(record: ConsentRecord) -> dict[str, Json]:
         "record_id": record.consent_id,
         "pii_principal_id": record.subject_id,
         "privacy_notice": _notice_json(granted),
-        "pii_controllers": [_controller_json(granted.controller, 1)],
+        "pii_controllers": [controller_json(granted.controller, 1)],
         "jurisdiction": granted.controller.jurisdiction,
         "storage_locations": [granted.controller.storage_location],
         "lawful_basis": "explicit_consent",
@@ -1109,7 +1128,7 @@ def _event_json(event: ConsentEvent) -> dict[str, Json]:
         case Requested():
             return common | {
                 "pii_principal_id": event.subject_id,
-                "pii_controller": _controller_json(event.controller, 2),
+                "pii_controller": controller_json(event.controller, 2),
                 "purposes": list(event.purposes),
             }
         case Deferred() | Refused():
@@ -1121,7 +1140,7 @@ def _event_json(event: ConsentEvent) -> dict[str, Json]:
                 | {
                     "event_type": "explicitly_expressed",
                     "pii_principal_id": event.subject_id,
-                    "pii_controller": _controller_json(event.controller, schema),
+                    "pii_controller": controller_json(event.controller, schema),
                     "privacy_notice": _notice_json(event),
                     "scope": _scope_json(event.scope, schema),
                     "template_commitment": event.template_commitment,
@@ -1177,7 +1196,8 @@ def _notice_json(agreed: Granted | Renewed) -> dict[str, Json]:
     }
 
 
-def _controller_json(controller: Controller, schema: int) -> dict[str, Json]:
+def controller_json(controller: Controller, schema: int = 2) -> dict[str, Json]:
+    """As it is written in records."""
     newer: dict[str, Json] = {"withdrawal": controller.withdrawal}
     return {
         "name": controller.name,
@@ -1253,7 +1273,7 @@ def _event(members: Members) -> ConsentEvent:
                 number=number,
                 at=at,
                 subject_id=members.text("pii_principal_id"),
-                controller=_controller(members.members("pii_controller"), 2),
+                controller=controller_from(members.members("pii_controller"), 2),
                 purposes=tuple(_one_of(Purpose, purpose) for purpose in members.texts("purposes")),
             )
         case Kind.DEFERRED:
@@ -1268,7 +1288,7 @@ def _event(members: Members) -> ConsentEvent:
                 number=number,
                 at=at,
                 subject_id=members.text("pii_principal_id"),
-                controller=_controller(members.members("pii_controller"), schema),
+                controller=controller_from(members.members("pii_controller"), schema),
                 terms_version=version,
                 terms_language=language,
                 terms_sha256=sha256,
@@ -1334,7 +1354,8 @@ def _notice(members: Members) -> tuple[str, str, str]:
     return notice
 
 
-def _controller(members: Members, schema: int) -> Controller:
+def controller_from(members: Members, schema: int = 2) -> Controller:
+    """What :func:`controller_json` wrote. Raises :class:`consent.canonical.Malformed` and ConsentInvalid."""
     controller = Controller(
         name=members.text("name"),
         contact=members.text("contact"),
