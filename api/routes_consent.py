@@ -176,6 +176,7 @@ def go_on(consent_id: str, body: Renewal, person: Subject, service: TheService) 
             raise Problem("not_found")
         _must_have_passed(session, now=now)
         record = record_of(store, consent_id)
+        _must_hold(record, now=now)
         event = renew(
             record,
             _live(store, session),

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar, assert_never, cast
 
 import psycopg
-from sqlalchemy import case, delete, func, or_, select, text, update
+from sqlalchemy import and_, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -255,7 +255,8 @@ class Store:
             select(ConsentRow.consent_id)
             .join(DataKeyRow, DataKeyRow.data_key_id == ConsentRow.data_key_id)
             .where(
-                func.coalesce(ConsentRow.destroy_by, ConsentRow.expires_at) <= now, DataKeyRow.destroyed_at.is_(None)
+                or_(ConsentRow.destroy_by <= now, and_(ConsentRow.destroy_by.is_(None), ConsentRow.expires_at <= now)),
+                DataKeyRow.destroyed_at.is_(None),
             )
             .limit(most)
         )

@@ -286,8 +286,8 @@ it can be used to recognise you. We use it only to compare you with yourself.
 How long it is kept. The recording is encrypted and deleted after the check, at the latest 24 hours after you made it.
 If you do not agree to Part B, or if the check does not succeed, the templates are deleted with it. We keep the result
 of the check and a fingerprint (a hash) of the recording. The fingerprint cannot be turned back into the recording; it
-stops the same recording from being used twice. What you agreed to here, and the date by which the recording and the
-templates are gone, is written into a signed record before anything is recorded.
+stops the same recording from being used twice. When you say yes to this part by itself, what you agreed to and the date by
+which the recording and the templates are gone are written into a signed record, which you receive.
 
 If you would rather not be recorded, do not start. Ask the controller for another way to do what you came for.
 
@@ -368,7 +368,7 @@ _ZH_2026_12 = """
 
 版本 2026-12
 
-本文请您分别同意两件不同的事。第一部分是核实确为您本人；第二部分是制作您的数字分身。两项同意各自独立、分别记录。您可
+本文请您分别同意两件不同的事。第一部分是核实确为您本人；第二部分是制作您的数字分身。两项同意各自独立。您可
 以只同意第一部分而拒绝第二部分，也可以暂不答复。我们不会替您做决定：第二部分的每一项选择一开始都是“否”。
 
 “我们”指您的同意记录中列为控制者（个人信息处理者）并写明联系方式的组织，由其对本文所述的一切负责。“本服务”指
@@ -389,8 +389,8 @@ _ZH_2026_12 = """
 出的一串数字，属于生物识别信息，可以用来识别您。我们只用它把您与您自己作比对。
 
 保存多久。录像加密保存，核实之后即删除，最迟不超过您录制后的 24 小时。如果您不同意第二部分，或者核实没有通过，人
-脸模板会一并删除。我们保留核实的结果和录像的指纹（哈希值）。指纹无法还原为录像，只用来防止同一段录像被使用两次。您
-在此同意的内容，以及录像和人脸模板最迟销毁的日期，会在开始录制之前写入经过签名的记录。
+脸模板会一并删除。我们保留核实的结果和录像的指纹（哈希值）。指纹无法还原为录像，只用来防止同一段录像被使用两次。您单
+独同意这一部分时，您同意的内容以及录像和人脸模板最迟销毁的日期会写入经过签名的记录，并交给您。
 
 如果您不愿被录制，请不要开始，可以请控制者提供其他方式来办理您要办的事。
 

@@ -13,8 +13,8 @@ from consent.terms import VERSIONS, Purpose, by_sha256, current, languages
 RELEASED = [
     ("2026-11", "en", "3157f7f69a7cd7a9225fe83ef6c9cec5fa366a958dff96b4ea76167e5f4d5ced"),
     ("2026-11", "zh", "62ceeb1d813016cc511b4ff559ba7ea5e0aa02d0bc22edf75b7cbf0110635539"),
-    ("2026-12", "en", "f65ae939f4d30e3a16d5f567d05c91cae9000cf6dae6a077d74ba2c20a011b71"),
-    ("2026-12", "zh", "922df64a4d2bafd79d213d5cd16fd92de55f6ec5e1ec99d147d5d7949c5889a7"),
+    ("2026-12", "en", "a8a696665275fa93227a5aedcef4ae742c36548b48e360262ae28dcfcff94414"),
+    ("2026-12", "zh", "38b61c4d7d1a77844dc066737892ef229567a7a1c12425b464ef3716ce5f4a7c"),
 ]
 
 
