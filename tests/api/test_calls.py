@@ -24,7 +24,7 @@ SESSIONS = "/v1/liveness/sessions"
 NEW = {"subject_ref": "user-1", "language": "en", "purpose": "digital_double"}
 ANYONE = {
     "/v1/terms/{language}", "/.well-known/jwks.json", "/.well-known/authzen-configuration", "/v1/log/checkpoint",
-    "/v1/log/entries", "/v1/provenance/anchor", "/healthz", "/readyz", "/metrics",
+    "/v1/log/entries", "/v1/provenance/anchor", "/healthz", "/readyz", "/metrics", "/v1/content-categories/{language}",
 }  # fmt: skip
 
 
