@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 
 from consent.gate import Use
 from consent.record import ConsentRecord
 
 
-def plain_codes(record: ConsentRecord, use: Use, *, uses_so_far: int | None, approved: bool, now: datetime) -> set[str]:
+def plain_codes(record: ConsentRecord, use: Use, *, uses_so_far: int | None, approved: bool) -> set[str]:
     scope, limits, codes = record.scope, record.limits, set[str]()
     if use.purpose not in scope.purposes:
         codes.add("scope_purpose")

@@ -329,7 +329,7 @@ def test_cedar_says_what_the_plain_rules_say(
     said = what_would_be_allowed(record, wanted, uses_so_far=so_far, approval=answered, now=NOW)
     mine = answered is not None and (answered.backend, answered.purpose) == (wanted.backend, wanted.purpose)
     approved = mine and answered is not None and answered.state is ApprovalState.APPROVED
-    plain = plain_codes(record, wanted, uses_so_far=so_far, approved=approved, now=NOW)
+    plain = plain_codes(record, wanted, uses_so_far=so_far, approved=approved)
     assert {"approval_needed" if code == "approval_refused" else str(code) for code in said} == plain
 
 
