@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from consent.gate import Use
 from consent.record import ConsentRecord
 
