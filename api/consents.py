@@ -10,7 +10,7 @@ from api.service import Service
 from api.settings import Settings
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
-from consent.ledger import Receipt, commit
+from consent.ledger import LedgerEntry, Receipt, commit
 from consent.record import (
     ConsentEvent,
     ConsentRecord,
@@ -31,6 +31,7 @@ def controller_of(settings: Settings) -> Controller:
         contact=settings.controller_contact,
         jurisdiction=settings.jurisdiction,
         storage_location=settings.storage_location,
+        withdrawal=f"POST {settings.public_url}/v1/consents/{{record_id}}/revoke",
     )
 
 
@@ -45,7 +46,7 @@ def append_event(
     """Write the last of ``events``, all events of this consent: signed record, log entry and event, together."""
     event = events[-1]
     body = event_bytes(event)
-    entry = append(store, [(event.kind, commit(body, row.salt))], now=now)[0]
+    entry = append_entry(store, kind=event.kind, body=body, salt=row.salt, now=now)
     written = ConsentEventRow(
         consent_id=row.consent_id,
         number=event.number,
@@ -56,6 +57,11 @@ def append_event(
     )
     store.add(written)
     return written
+
+
+def append_entry(store: Store, *, kind: str, body: bytes, salt: bytes, now: datetime) -> LedgerEntry:
+    """The entry for something that was said, in the log; the log is locked until the transaction ends."""
+    return append(store, [(kind, commit(body, salt))], now=now)[0]
 
 
 def receipt_of(service: Service, store: Store, row: ConsentRow, written: ConsentEventRow, *, now: datetime) -> Receipt:

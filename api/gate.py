@@ -7,19 +7,24 @@ counted on the metrics page as a fault.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from api.approvals import approval_of, ask_person
 from api.consents import record_of
 from api.media import Erased, Unsealable, templates_from_bytes
 from api.service import Service
 from api.storage import Store, new_id
 from api.tables import AttemptRow, ConsentRow, MediaRow, OutcomeRow, PermitConsentRow, PermitRow
 from consent import tokens
+from consent.content import ContentCategory
 from consent.dpop import DpopProblem, DpopProof
 from consent.errors import ConsentError, TokenInvalid
 from consent.gate import FaceSeen, GateCode, GateReason, Permit, Presented, Refusal, Use, decide
+from consent.scope import ApprovalRule
 from consent.status_list import Status
 from consent.terms import Purpose
 from consent.tokens import ConsentToken, TokenProblem, UnverifiedToken
@@ -28,6 +33,8 @@ from liveness.policy import STRICT
 from liveness.template import FaceTemplate
 
 log = logging.getLogger("mien.gate")
+
+_NO_REQUESTS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,7 @@ class Question:
     portraits : the stored portraits of the presented consents will be shown.
     own_permit : a permit that this very work was begun under; it does not count as another use.
     proof : what came with the question to prove the backend's key, read and taken already.
+    maker, categories, territories : as in :class:`consent.gate.Use`.
     """
 
     caller: str
@@ -55,14 +63,18 @@ class Question:
     portraits: bool = False
     own_permit: str | None = None
     proof: DpopProof | DpopProblem | None = None
+    maker: str | None = None
+    categories: tuple[ContentCategory, ...] | None = None
+    territories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The gate's answer to one attempt."""
+    """The gate's answer to one attempt. ``requests``: by place of the token, what its person was asked."""
 
     attempt_id: str
     outcome: Permit | Refusal
+    requests: Mapping[int, str] = field(default_factory=dict)
 
 
 def ask(service: Service, question: Question) -> Answer:
@@ -71,13 +83,14 @@ def ask(service: Service, question: Question) -> Answer:
     1. verify the tokens
     2. write the attempt, and commit it
     3. load records, templates and faces, with the consents locked against change
-    4. decide
+    4. decide; where only a person's own yes is missing, ask them
     5. write outcome and permit in the transaction of 3, and commit; only then is there an answer
 
     A failure in 3 to 5 is a refusal with ``gate_error``, written as the outcome if that can still be written.
     """
     now = service.now()
     attempt_id = new_id("att")
+    requests: dict[int, str] = {}
     held = [_verified(service, token, question.backend) for token in question.tokens]  # 1
     claimed = [token.consent_id for token in held if isinstance(token, ConsentToken)]
     with service.database.transaction() as store:  # 2
@@ -96,6 +109,9 @@ def ask(service: Service, question: Question) -> Answer:
                     "media": list(question.media),
                     "embeddings": len(question.embeddings),
                     "key": _key_shown(question.proof),
+                    "maker": question.maker,
+                    "categories": None if question.categories is None else [c.value for c in question.categories],
+                    "territories": None if question.territories is None else list(question.territories),
                 },
             )
         )
@@ -112,20 +128,40 @@ def ask(service: Service, question: Question) -> Answer:
                 script=question.script,
                 proof=question.proof,
                 backend_jkt=store.backend_jkt(question.backend),
+                maker=question.maker,
+                categories=question.categories,
+                territories=question.territories,
             )
             outcome = decide(  # 4
                 use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now
             )
-            _write(service, store, attempt_id, outcome)  # 5
+            if isinstance(outcome, Refusal) and outcome.codes == (GateCode.APPROVAL_NEEDED,):
+                requests = _asked_people(service, store, attempt_id, use, presented, outcome)
+            _write(service, store, attempt_id, outcome, presented, requests)  # 5
     except Exception as error:  # whatever it is, it is not a yes
         log.error("attempt %s refused: the gate failed on a %s", attempt_id, type(error).__name__)
-        outcome = Refusal(reasons=(GateReason(code=GateCode.GATE_ERROR),))
+        outcome, requests = Refusal(reasons=(GateReason(code=GateCode.GATE_ERROR),)), {}
         try:
             with service.database.transaction() as store:
-                _write(service, store, attempt_id, outcome)
+                _write(service, store, attempt_id, outcome, (), requests)
         except Exception as again:
             log.error("attempt %s has no outcome: %s", attempt_id, type(again).__name__)
-    return Answer(attempt_id=attempt_id, outcome=outcome)
+    return Answer(attempt_id=attempt_id, outcome=outcome, requests=requests)
+
+
+def _asked_people(
+    service: Service, store: Store, attempt_id: str, use: Use, presented: Sequence[Presented], refusal: Refusal
+) -> dict[int, str]:
+    """Everyone whose yes is all that is missing is asked for it; the requests by place of the token."""
+    asked: dict[int, str] = {}
+    for reason in refusal.reasons:
+        if reason.token_index is None:
+            continue
+        record = presented[reason.token_index].record
+        request_id = None if record is None else ask_person(service, store, record.consent_id, use, attempt_id)
+        if request_id is not None:
+            asked[reason.token_index] = request_id
+    return asked
 
 
 def _key_shown(proof: DpopProof | DpopProblem | None) -> str | None:
@@ -153,6 +189,15 @@ def _presented(service: Service, store: Store, token: ConsentToken | TokenProble
         salt=row.salt,
         uses_so_far=store.uses_of(row.consent_id, but=question.own_permit),
         status=store.status_of(row.consent_id),
+        approval=approval_of(
+            store,
+            row.consent_id,
+            backend=question.backend,
+            purpose=question.purpose,
+            job_sha256=question.job_sha256,
+            own_permit=question.own_permit,
+            now=service.now(),
+        ),
     )
 
 
@@ -198,7 +243,14 @@ def _faces_of_media(service: Service, store: Store, media_id: str, owner: str, *
     ]
 
 
-def _write(service: Service, store: Store, attempt_id: str, outcome: Permit | Refusal) -> None:
+def _write(
+    service: Service,
+    store: Store,
+    attempt_id: str,
+    outcome: Permit | Refusal,
+    presented: Sequence[Presented],
+    requests: Mapping[int, str],
+) -> None:
     now = service.now()
     permit = outcome if isinstance(outcome, Permit) else None
     store.add(
@@ -206,7 +258,7 @@ def _write(service: Service, store: Store, attempt_id: str, outcome: Permit | Re
             attempt_id=attempt_id,
             at=now,
             decision=permit is not None,
-            reasons=[] if permit is not None else reasons_to_json(outcome),
+            reasons=[] if permit is not None else reasons_to_json(outcome, requests),
             permit_id=None if permit is None else permit.permit_id,
         )
     )
@@ -223,11 +275,18 @@ def _write(service: Service, store: Store, attempt_id: str, outcome: Permit | Re
             expires_at=permit.expires_at,
         )
     )
-    store.add(*(PermitConsentRow(permit_id=permit.permit_id, consent_id=cid) for cid, _ in permit.consents))
+    seen = {one.record.consent_id: one.record.events[-1].number for one in presented if one.record is not None}
+    store.add(
+        *(
+            PermitConsentRow(permit_id=permit.permit_id, consent_id=cid, event_number=seen[cid])
+            for cid, _ in permit.consents
+        )
+    )
 
 
 def redeem(service: Service, store: Store, permit: Permit) -> str | None:
-    """Spend a permit, if every consent behind it still holds; else a code why not. Call it inside a transaction."""
+    """Spend a permit, if every consent behind it still holds and is as the gate saw it; else a code why not. Call it inside
+    a transaction, and undo that when there is a code."""
     now = service.now()
     for consent_id, _ in permit.consents:
         # locked for change: two permits redeemed at once must not both be the last use
@@ -240,6 +299,8 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
             return "permit_invalid"
         if record.revoked is not None:
             return "consent_revoked"
+        if record.suspended:
+            return "consent_suspended"
         if not record.state_at(now).allows_use:
             return "consent_expired"
         status = store.status_of(consent_id)
@@ -247,14 +308,31 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
             return f"consent_{status.word}"
         if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
             return "scope_limits"
+        given = store.get(PermitConsentRow, (permit.permit_id, consent_id))
+        if given is None or given.event_number not in (None, record.events[-1].number):
+            return "consent_changed"
+        if record.scope.approval is ApprovalRule.ALWAYS and not _approved(store, consent_id, permit, now=now):
+            return "approval_needed"
     return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
 
 
-def reasons_to_json(outcome: Permit | Refusal) -> list[dict[str, Any]]:
-    """Reasons as callers see them: code, and which face or token; never a score."""
+def _approved(store: Store, consent_id: str, permit: Permit, *, now: datetime) -> bool:
+    """Spend the person's yes to this job on this permit."""
+    row = store.approval(
+        consent_id, backend=permit.backend, purpose=permit.purpose, job_sha256=permit.job_sha256, now=now
+    )
+    return row is not None and store.use_approval(row.approval_id, permit.permit_id)
+
+
+def reasons_to_json(outcome: Permit | Refusal, requests: Mapping[int, str] = _NO_REQUESTS) -> list[dict[str, Any]]:
+    """Reasons as callers see them: code, which face or token, and the request that waits for a person; never a score."""
     if isinstance(outcome, Permit):
         return []
-    return [_reason(reason) for reason in outcome.reasons]
+    shown = []
+    for reason in outcome.reasons:
+        request_id = None if reason.token_index is None else requests.get(reason.token_index)
+        shown.append(_reason(reason) | ({} if request_id is None else {"request_id": request_id}))
+    return shown
 
 
 def _reason(reason: GateReason) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from consent.canonical import encode, sha256_hex
+from consent.content import ContentCategory
 from consent.terms import Purpose
 from liveness.digits import Language
 
@@ -27,6 +28,9 @@ class Order:
     height: int
     owner: str
     media_sha256: tuple[str, ...]
+    maker: str | None = None
+    categories: tuple[ContentCategory, ...] | None = None
+    territories: tuple[str, ...] | None = None
 
 
 def job_sha256(order: Order) -> str:
@@ -53,7 +57,9 @@ def order_to_bytes(order: Order) -> bytes:
 
 
 def order_from_bytes(content: bytes) -> Order:
+    """The order; one of an earlier release states neither maker nor content nor territory."""
     found = json.loads(content)
+    categories, territories = found.get("categories"), found.get("territories")
     return Order(
         kind=found["kind"],
         backend=found["backend"],
@@ -68,4 +74,7 @@ def order_from_bytes(content: bytes) -> Order:
         height=found["height"],
         owner=found["owner"],
         media_sha256=tuple(found["media_sha256"]),
+        maker=found.get("maker"),
+        categories=None if categories is None else tuple(ContentCategory(name) for name in categories),
+        territories=None if territories is None else tuple(territories),
     )

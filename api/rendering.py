@@ -239,6 +239,8 @@ def _release(service: Service, work: _Work, marked: MarkedClip) -> None:
             consent = store.consent_shared(consent_id)  # a revocation comes before this or after it, never between
             if consent is None or consent.revoked_at is not None:
                 raise Stopped("gate_refused", [{"code": "revoked"}])
+            if consent.suspended_at is not None:
+                raise Stopped("gate_refused", [{"code": "suspended"}])
         clip.content_id = service.vault.put(store, content, kind=Sealed.CLIP, data_key_id=clip.data_key_id, now=now)
         service.vault.erase(store, clip.order_id, now=now)
         clip.state, clip.progress, clip.finished_at = "done", 1.0, now

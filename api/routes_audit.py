@@ -21,7 +21,7 @@ from api.tables import ChallengeRow, ConsentRow, SessionRow
 from consent.canonical import write_instant
 from consent.ledger import entry_json
 from consent.note import to_base64
-from consent.record import Narrowed, Revoked
+from consent.record import Narrowed, Renewed, Resumed, Revoked, Suspended
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Call)
 
@@ -81,8 +81,10 @@ def consent(consent_id: str, _: Auditor, service: TheService) -> dict[str, Any]:
                 {
                     "kind": event.kind,
                     "at": write_instant(event.at),
-                    "by": event.by.value if isinstance(event, Revoked) else "subject",
-                    "expires_at": write_instant(event.scope.expires_at) if isinstance(event, Narrowed) else None,
+                    "by": event.by.value if isinstance(event, Suspended | Resumed | Revoked) else "subject",
+                    "expires_at": write_instant(event.scope.expires_at)
+                    if isinstance(event, Narrowed | Renewed)
+                    else None,
                     "entry": entry_json(entry),
                 }
             )

@@ -50,7 +50,7 @@ def order(body: NewClip, app: App, service: TheService) -> Response | ClipAccept
             "gate_refused",
             more={
                 "decision": False,
-                "reasons": reasons_to_json(answer.outcome),
+                "reasons": reasons_to_json(answer.outcome, answer.requests),
                 "attempt_id": answer.attempt_id,
             },
         )
@@ -83,6 +83,9 @@ def _order(store: Store, body: NewClip, app: KeyHolder) -> Order:
         height=body.height,
         owner=app.key_id,
         media_sha256=tuple(digests),
+        maker=body.maker,
+        categories=None if body.categories is None else tuple(body.categories),
+        territories=None if body.territories is None else tuple(body.territories),
     )
 
 
@@ -102,6 +105,9 @@ def question_of(wanted: Order, *, caller: str, stage: str, own_permit: str | Non
         media_owner=wanted.owner,
         portraits=not wanted.media,
         own_permit=own_permit,
+        maker=wanted.maker,
+        categories=wanted.categories,
+        territories=wanted.territories,
     )
 
 
@@ -193,6 +199,8 @@ def content(clip_id: str, request: Request, who: AnyCaller, service: TheService)
             consent = store.get(ConsentRow, consent_id)
             if consent is None or consent.revoked_at is not None:
                 raise Problem("consent_revoked")
+            if consent.suspended_at is not None:
+                raise Problem("consent_suspended")
         try:
             data = service.vault.get(store, clip.content_id)
         except Erased:

@@ -4,41 +4,72 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from api.approvals import answer_person, approval_from, approval_of, details_of
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
 from api.consents import append_event, controller_of, end_consent, receipt_of, record_of
+from api.engines import GENERATORS
 from api.errors import Problem
 from api.media import Erased, Sealed, templates_from_bytes
 from api.schemas import (
     ConsentGiven,
     ConsentState,
+    DryRun,
+    DryRunCase,
+    DryRunResult,
     LimitsGiven,
     Narrowing,
     NewConsent,
     NewToken,
+    Renewal,
+    Resumption,
+    Stop,
     TokenMade,
+    UseRequest,
+    UseRequests,
 )
 from api.service import Service, TheService
+from api.statements import Said, check_of, said
 from api.status import status_ref
 from api.storage import Store, challenge_of, live_of, new_id
-from api.tables import ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
+from api.tables import ApprovalRow, ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
 from consent import terms as agreed
 from consent import tokens
-from consent.gate import commit_template
+from consent.gate import Use, commit_template, what_would_be_allowed
 from consent.ledger import SALT_BYTES
-from consent.record import ConsentEvent, ConsentRecord, Limits, RevokedBy, grant, narrow, revoke
+from consent.record import (
+    ConsentEvent,
+    ConsentRecord,
+    Party,
+    RevokedBy,
+    Standing,
+    fold,
+    grant,
+    narrow,
+    renew,
+    resume,
+    revoke,
+    suspend,
+)
+from consent.scope import EVERY_BACKEND, Limits
+from consent.status_list import Status
 from consent.terms import Purpose
+from liveness.policy import STRICT
 from liveness.session import SessionState
+from liveness.template import FaceTemplate
 from liveness.verdict import Live
 
 router = APIRouter(prefix="/v1/consents", tags=["consent"], route_class=Call)
 
 _SHOWS_THE_FACE = frozenset({Purpose.CAMEO, Purpose.DIGITAL_DOUBLE})  # the purposes that need a portrait
+_NO_JOB = "0" * 64
+_OWN, _OWN_AGAIN = Stop(), Resumption()
 
 
 @router.post("", status_code=201)
@@ -52,8 +83,11 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         session = _passed_session(store, body.session_id, person, now=now)
         if store.consent_of_session(session.session_id) is not None:
             raise Problem("consent_exists")
+        if Said.REFUSED in said(store, session.session_id):
+            raise Problem("consent_refused")
         live = _live(store, session)
-        kept = tuple(t for t in templates_from_bytes(service.vault.get(store, session.templates_id)) if t is not None)
+        kept = _opened(service, store, session.templates_id, "session_expired")
+        checked = check_of(store, session.session_id)
         salt = secrets.token_bytes(SALT_BYTES)
         granted = grant(
             live,
@@ -67,7 +101,11 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             template_commitment=commit_template(kept, salt),
             expires_at=body.expires_at,
             now=now,
+            makers=body.makers,
+            approval=body.approval,
+            check_sha256=None if checked is None else checked.sha256,
         )
+        record = fold([granted])
         key = service.vault.new_key(store, now=now)
         row = ConsentRow(
             consent_id=granted.consent_id,
@@ -82,7 +120,8 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             if _SHOWS_THE_FACE & set(granted.scope.purposes)
             else None,
             granted_at=now,
-            expires_at=granted.scope.expires_at,
+            expires_at=record.expires_at,
+            destroy_by=record.destroy_by,
         )
         store.add(row)
         written = append_event(store, service.keys, row, [granted], now=now)
@@ -130,16 +169,87 @@ def take_back_part(consent_id: str, body: Narrowing, who: AnyCaller, service: Th
             record,
             purposes=body.purposes,
             audience=body.audience,
-            limits=None if body.limits is None else _limits(body.limits),
+            limits=None if body.limits is None else _limits(body.limits, record.limits),
+            makers=body.makers,
+            approval=body.approval,
             expires_at=body.expires_at,
             now=now,
         )
-        append_event(store, service.keys, row, [*record.events, event], now=now)
-        narrowed = record_of(store, consent_id)
-        row.expires_at = narrowed.expires_at
-        if not _SHOWS_THE_FACE & set(narrowed.purposes):
-            service.vault.erase(store, row.portrait_id, now=now)
-        return _shown(store, service, row, narrowed, now=now)
+        changed = _happened(store, service, row, record, event, now=now)
+        return _shown(store, service, row, changed, now=now)
+
+
+@router.post("/{consent_id}/renew")
+def go_on(consent_id: str, body: Renewal, person: Subject, service: TheService) -> ConsentGiven:
+    """A new term for what still stands, after a new live check of the same person. It adds nothing but time.
+
+    Called with the token of the new check's session or with the consent's manage token; gives a new manage token.
+    """
+    now = service.now()
+    terms = agreed.by_sha256(body.terms_sha256)
+    if terms is None:
+        raise Problem("terms_unknown")
+    with service.database.transaction() as store:
+        row = store.get(ConsentRow, consent_id, lock=True)
+        session = store.get(SessionRow, body.session_id, lock=True)
+        if row is None or session is None or session.subject_id != row.subject_id:
+            raise Problem("not_found")
+        if person.consent_id != consent_id and person.session_id != body.session_id:
+            raise Problem("not_found")
+        _must_have_passed(session, now=now)
+        record = record_of(store, consent_id)
+        _must_hold(record, now=now)
+        event = renew(
+            record,
+            _live(store, session),
+            terms=terms,
+            enrolled=_opened(service, store, row.templates_id, "consent_expired"),
+            shown=_opened(service, store, session.templates_id, "session_expired"),
+            same_person=STRICT.same_person.value,
+            purposes=body.purposes,
+            audience=body.audience,
+            limits=None if body.limits is None else _limits(body.limits, record.limits),
+            makers=body.makers,
+            approval=body.approval,
+            expires_at=body.expires_at,
+            now=now,
+        )
+        _happened(store, service, row, record, event, now=now)
+        written = store.consent_events(consent_id)[-1]
+        manage = create_person_token(store, consent_id=consent_id, life=event.scope.expires_at - now, now=now)
+        service.vault.destroy_key(store, session.data_key_id, now=now)  # compared, and of no further use
+        receipt = receipt_of(service, store, row, written, now=now)
+    return ConsentGiven(
+        consent_id=consent_id,
+        record=written.record,
+        receipt=json.loads(receipt.to_json()),
+        manage_token=manage,
+    )
+
+
+@router.post("/{consent_id}/suspend")
+def pause(consent_id: str, who: AnyCaller, service: TheService, body: Stop = _OWN) -> ConsentState:
+    """Nothing is permitted from now on, until who suspended it resumes it. For the person, the app, or an admin."""
+    now, by = service.now(), _party(who, body)
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, who, change=True, admin=True)
+        record = record_of(store, consent_id)
+        changed = _happened(store, service, row, record, suspend(record, by=by, now=now), now=now)
+        return _shown(store, service, row, changed, now=now)
+
+
+@router.post("/{consent_id}/resume")
+def go_on_after_pause(
+    consent_id: str, who: AnyCaller, service: TheService, body: Resumption = _OWN_AGAIN
+) -> ConsentState:
+    """End a suspension. What the person suspended, nobody else resumes."""
+    now, by = service.now(), _party(who, body)
+    of = by if body.of is None else Party(body.of)
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, who, change=True, admin=True)
+        record = record_of(store, consent_id)
+        changed = _happened(store, service, row, record, resume(record, of=of, by=by, now=now), now=now)
+        return _shown(store, service, row, changed, now=now)
 
 
 @router.post("/{consent_id}/revoke")
@@ -151,11 +261,110 @@ def take_back(consent_id: str, who: AnyCaller, service: TheService) -> ConsentSt
         record = record_of(store, consent_id)
         if record.revoked is None:
             event = revoke(record, by=RevokedBy.SUBJECT if isinstance(who, Person) else RevokedBy.APP, now=now)
-            events: list[ConsentEvent] = [*record.events, event]
-            append_event(store, service.keys, row, events, now=now)
+            record = _happened(store, service, row, record, event, now=now)
             end_consent(service, store, row, event, now=now)
-            record = record_of(store, consent_id)
         return _shown(store, service, row, record, now=now)
+
+
+@router.post("/{consent_id}/dry-run")
+def dry_run(consent_id: str, body: DryRun, who: AnyCaller, service: TheService) -> DryRunResult:
+    """What the gate would allow of this consent, and which rule stops the rest. Asks nobody, writes and permits nothing."""
+    now = service.now()
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, who)
+        if isinstance(who, KeyHolder) and who.role is not Role.APP:
+            raise Problem("forbidden", "for the person and their app")
+        record = record_of(store, consent_id)
+        uses, named = store.uses_of(row.consent_id), {*GENERATORS, *store.backend_names()}
+        backends = [body.backend] if body.backend is not None else sorted({*record.audience, *named} - {EVERY_BACKEND})
+        cases = []
+        for purpose in Purpose if body.purpose is None else [body.purpose]:
+            for backend in backends:
+                use = _tried(service, body, purpose, backend)
+                approval = approval_of(
+                    store,
+                    consent_id,
+                    backend=backend,
+                    purpose=purpose,
+                    job_sha256=use.job_sha256,
+                    own_permit=None,
+                    now=now,
+                )
+                codes = what_would_be_allowed(record, use, uses_so_far=uses, approval=approval, now=now)
+                cases.append(DryRunCase(purpose=purpose, backend=backend, allowed=not codes, reasons=list(codes)))
+    return DryRunResult(cases=cases)
+
+
+def _tried(service: Service, body: DryRun, purpose: Purpose, backend: str) -> Use:
+    return Use(
+        backend=backend,
+        purpose=purpose,
+        faces=(),
+        job_sha256=body.job_sha256 or _NO_JOB,
+        seconds=body.seconds,
+        minimum_assurance=service.settings.minimum_assurance,
+        script=body.script,
+        maker=body.maker,
+        categories=None if body.categories is None else tuple(body.categories),
+        territories=None if body.territories is None else tuple(body.territories),
+    )
+
+
+@router.get("/{consent_id}/requests")
+def requests(consent_id: str, person: Subject, service: TheService) -> UseRequests:
+    """Uses that wait for the person's own yes, and those that they answered; latest first."""
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, person)
+        return UseRequests(requests=[_request(service, store, asked) for asked in store.approvals(row.consent_id)])
+
+
+@router.post("/{consent_id}/requests/{request_id}/approve")
+def approve(consent_id: str, request_id: str, person: Subject, service: TheService) -> UseRequest:
+    """Yes to this one job, once, within a day. Only the person says it."""
+    return _answered(service, person, consent_id, request_id, approved=True)
+
+
+@router.post("/{consent_id}/requests/{request_id}/refuse")
+def refuse(consent_id: str, request_id: str, person: Subject, service: TheService) -> UseRequest:
+    """No to this job; also to one that was approved and not begun."""
+    return _answered(service, person, consent_id, request_id, approved=False)
+
+
+def _answered(service: Service, person: Person, consent_id: str, request_id: str, *, approved: bool) -> UseRequest:
+    now = service.now()
+    with service.database.transaction() as store:
+        _reachable(store, consent_id, person, change=True)
+        asked = store.get(ApprovalRow, request_id, lock=True)
+        if asked is None or asked.consent_id != consent_id:
+            raise Problem("not_found")
+        if approved:
+            _must_hold(record_of(store, consent_id), now=now)
+        answer_person(store, asked, approved=approved, now=now)
+        return _request(service, store, asked)
+
+
+def _must_hold(record: ConsentRecord, *, now: datetime) -> None:
+    if record.revoked is not None:
+        raise Problem("consent_revoked")
+    if record.suspended:
+        raise Problem("consent_suspended")
+    if not record.state_at(now).allows_use:
+        raise Problem("consent_expired")
+
+
+def _request(service: Service, store: Store, row: ApprovalRow) -> UseRequest:
+    asked = approval_from(row)
+    return UseRequest(
+        request_id=row.approval_id,
+        state=asked.state.value,
+        backend=asked.backend,
+        purpose=asked.purpose,
+        job_sha256=asked.job_sha256,
+        requested_at=row.requested_at,
+        expires_at=asked.expires_at,
+        used=row.permit_id is not None,
+        details=details_of(service, store, row),
+    )
 
 
 @router.post("/{consent_id}/tokens", status_code=201)
@@ -185,11 +394,50 @@ def _passed_session(store: Store, session_id: str, person: Person, *, now: datet
     session = store.get(SessionRow, session_id, lock=True) if person.session_id == session_id else None
     if session is None:
         raise Problem("not_found")
+    _must_have_passed(session, now=now)
+    return session
+
+
+def _must_have_passed(session: SessionRow, *, now: datetime) -> None:
     if session.state != SessionState.PASSED:
         raise Problem("not_live")
     if now >= session.expires_at:
         raise Problem("session_expired")
-    return session
+
+
+def _opened(service: Service, store: Store, sealed_id: str | None, code: str) -> tuple[FaceTemplate, ...]:
+    """Templates that are still there; a problem of that code when they are not."""
+    try:
+        content = service.vault.get(store, sealed_id)
+    except Erased:
+        raise Problem(code) from None
+    return tuple(template for template in templates_from_bytes(content) if template is not None)
+
+
+def _happened(
+    store: Store, service: Service, row: ConsentRow, record: ConsentRecord, event: ConsentEvent, *, now: datetime
+) -> ConsentRecord:
+    """Write an event, and where the consent stands after it."""
+    append_event(store, service.keys, row, [*record.events, event], now=now)
+    changed = record_of(store, row.consent_id)
+    row.expires_at, row.destroy_by = changed.expires_at, changed.destroy_by
+    row.suspended_at = changed.suspended[0].at if changed.suspended else None
+    if bool(changed.suspended) != bool(record.suspended):
+        store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
+    if not _SHOWS_THE_FACE & set(changed.purposes):
+        service.vault.erase(store, row.portrait_id, now=now)
+    return changed
+
+
+def _party(who: Caller, body: Stop) -> Party:
+    """Who acts: the person, their app, or an admin on behalf of somebody."""
+    if isinstance(who, KeyHolder) and who.role is Role.ADMIN:
+        if body.on_behalf_of is None:
+            raise Problem("request_invalid", "an admin says on whose behalf")
+        return Party(body.on_behalf_of)
+    if body.on_behalf_of is not None:
+        raise Problem("forbidden", "only an admin acts on behalf of others")
+    return Party.SUBJECT if isinstance(who, Person) else Party.APP
 
 
 def _live(store: Store, session: SessionRow) -> Live:
@@ -209,8 +457,8 @@ def _moved(service: Service, store: Store, sealed_id: str | None, kind: Sealed, 
     return service.vault.put(store, content, kind=kind, data_key_id=key, now=now)
 
 
-def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = False) -> ConsentRow:
-    """The consent, if it is the caller's. ``change``: locked, and not for auditors."""
+def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = False, admin: bool = False) -> ConsentRow:
+    """The consent, if it is the caller's. ``change``: locked, and not for auditors. ``admin``: for admins too."""
     row = store.get(ConsentRow, consent_id, lock=change)
     if row is None:
         raise Problem("not_found")
@@ -221,6 +469,8 @@ def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = Fal
             mine = row.app_key_id == who.key_id
         case KeyHolder(role=Role.AUDITOR):
             mine = not change
+        case KeyHolder(role=Role.ADMIN):
+            mine = admin
         case _:
             mine = False
     if not mine:
@@ -228,23 +478,44 @@ def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = Fal
     return row
 
 
-def _limits(given: LimitsGiven) -> Limits:
-    return Limits(max_seconds=given.max_seconds, forbidden_words=tuple(given.forbidden_words), uses=given.uses)
+def _limits(given: LimitsGiven, before: Limits | None = None) -> Limits:
+    """What was given; what was not stays as it was ``before``."""
+    allowed = given.allowed_categories
+    wanted = Limits(
+        max_seconds=given.max_seconds,
+        forbidden_words=tuple(given.forbidden_words),
+        uses=given.uses,
+        forbidden_categories=tuple(given.forbidden_categories),
+        allowed_categories=None if allowed is None else tuple(allowed),
+        territories=tuple(given.territories),
+    )
+    if before is None:
+        return wanted
+    return replace(before, **{name: getattr(wanted, name) for name in given.model_fields_set})
 
 
 def _shown(store: Store, service: Service, row: ConsentRow, record: ConsentRecord, *, now: datetime) -> ConsentState:
     last: ConsentEventRow = store.consent_events(row.consent_id)[-1]
     return ConsentState(
         consent_id=row.consent_id,
-        state=record.state_at(now).value,
+        state="suspended" if record.standing_at(now) is Standing.SUSPENDED else record.state_at(now).value,
         purposes=[purpose.value for purpose in record.purposes],
         audience=list(record.audience),
         limits=LimitsGiven(
             max_seconds=record.limits.max_seconds,
             forbidden_words=list(record.limits.forbidden_words),
             uses=record.limits.uses,
+            forbidden_categories=list(record.limits.forbidden_categories),
+            allowed_categories=None
+            if record.limits.allowed_categories is None
+            else list(record.limits.allowed_categories),
+            territories=list(record.limits.territories),
         ),
+        makers=list(record.scope.makers),
+        approval=record.scope.approval,
         expires_at=record.expires_at,
+        destroy_by=record.destroy_by,
+        suspended_by=[suspension.by.value for suspension in record.suspended],
         assurance=record.assurance.value,
         record=last.record,
         receipt=json.loads(receipt_of(service, store, row, last, now=now).to_json()),

@@ -155,6 +155,9 @@ def _asked(service: Service, backend: KeyHolder, body: Evaluation, proof: DpopPr
             media_owner=backend.key_id,
             embeddings=tuple(_embedding(given, service) for given in claim.embeddings),
             proof=proof,
+            maker=body.context.maker,
+            categories=None if body.context.categories is None else tuple(body.context.categories),
+            territories=None if body.context.territories is None else tuple(body.context.territories),
         ),
     )
 
@@ -170,7 +173,10 @@ def _embedding(given: GivenEmbedding, service: Service) -> FaceTemplate | None:
 
 
 def _decision(service: Service, answer: Answer) -> Decision:
-    context: dict[str, Any] = {"attempt_id": answer.attempt_id, "reasons": reasons_to_json(answer.outcome)}
+    context: dict[str, Any] = {
+        "attempt_id": answer.attempt_id,
+        "reasons": reasons_to_json(answer.outcome, answer.requests),
+    }
     if isinstance(answer.outcome, Permit):
         context |= permit_to_json(service, answer.outcome)
     return Decision(decision=isinstance(answer.outcome, Permit), context=context)

@@ -10,7 +10,7 @@ import re
 import secrets
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -26,14 +26,22 @@ from api.schemas import (
     CaptureTaken,
     ChallengeMade,
     ChallengeWish,
+    CheckAgreed,
+    CheckRecorded,
+    DoubleAnswer,
+    DoubleAnswered,
     NewSession,
     Prompt,
     SessionMade,
     SessionState,
 )
 from api.service import Service, TheService
+from api.statements import answer_double, check_of, check_row, give_check
 from api.storage import Store, challenge_of, new_id, policy_of, steps_to_json
-from api.tables import ChallengeRow, SessionRow, VerdictRow
+from api.tables import ChallengeRow, SessionRow, StatementRow, VerdictRow
+from consent import terms as agreed
+from consent.keys import to_base64url
+from consent.ledger import entry_json
 from liveness import session as life
 from liveness.camera_signs import LONGEST, CameraSigns, read_signs, risks
 from liveness.challenge import Challenge, Nod, Reveal, SayDigits, Step, Turn, issue
@@ -88,6 +96,47 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
     return SessionMade(session_id=row.session_id, client_token=token, expires_at=row.expires_at, policy=policy.name)
 
 
+@router.post("/{session_id}/check-consent", status_code=201)
+def agree(session_id: str, body: CheckAgreed, person: Subject, service: TheService) -> CheckRecorded:
+    """The person agrees to be checked, before anything is recorded. It is no consent to a double. Twice changes nothing."""
+    now = service.now()
+    with service.database.transaction() as store:
+        session = _own_session(store, session_id, person, now=now)
+        row = _checked(service, store, session, body.terms_sha256, now=now)
+        given = check_of(store, session_id)
+        if given is None or row.record is None or row.salt is None:
+            raise Problem("internal_error")
+        return CheckRecorded(
+            record=row.record, entry=_entry(store, row), salt=to_base64url(row.salt), destroy_by=given.destroy_by
+        )
+
+
+@router.post("/{session_id}/answer", status_code=201)
+def decline(session_id: str, body: DoubleAnswer, person: Subject, service: TheService) -> DoubleAnswered:
+    """The person says no to a double, or not now. A no is final for this session, and what it recorded is erased."""
+    now = service.now()
+    with service.database.transaction() as store:
+        session = _own_session(store, session_id, person, now=now)
+        if store.consent_of_session(session_id) is not None:
+            raise Problem("consent_exists")
+        final = body.answer == "refused"
+        row = answer_double(service, store, session, final=final, now=now)
+        if final:
+            service.vault.destroy_key(store, session.data_key_id, now=now)
+        return DoubleAnswered(state=body.answer, entry=_entry(store, row))
+
+
+def _entry(store: Store, row: StatementRow) -> dict[str, Any]:
+    return dict(entry_json(store.entries(row.ledger_index, 1)[0]))
+
+
+def _checked(service: Service, store: Store, session: SessionRow, terms_sha256: str, *, now: datetime) -> StatementRow:
+    terms = agreed.by_sha256(terms_sha256)
+    if terms is None:
+        raise Problem("terms_unknown")
+    return give_check(service, store, session, terms, now=now)
+
+
 @router.post("/{session_id}/challenge", status_code=201)
 def challenge(session_id: str, person: Subject, service: TheService, wish: ChallengeWish = _AS_USUAL) -> ChallengeMade:
     """Draw a fresh challenge, on the path the person chose. It is spent by the first recording sent for it."""
@@ -133,6 +182,10 @@ def draw(
         if row.attempts >= policy.attempts.value:
             raise Problem("no_attempts_left")
         refuse_locked(store, row.subject_id, row.device, policy=policy, now=now)
+        if wish.terms_sha256 is not None:
+            _checked(service, store, row, wish.terms_sha256, now=now)
+        elif service.settings.check_consent == "required" and check_row(store, session_id) is None:
+            raise Problem("check_consent_needed")
         row.state = _advance(row.state, life.SessionEvent.CHALLENGE)
         row.attempts += 1
         drawn = issue(

@@ -17,6 +17,7 @@ from api.schemas import TermsShown
 from api.service import TheService
 from api.status import StatusLists
 from consent import terms as agreed
+from consent.content import NAMES
 from consent.status_list import MEDIA_TYPE
 
 router = APIRouter(route_class=Call)
@@ -32,6 +33,14 @@ def terms(language: str) -> TermsShown:
         raise Problem("not_found", f"written in {', '.join(agreed.languages())}")
     shown = agreed.current(language)
     return TermsShown(version=shown.version, language=shown.language, text=shown.text, sha256=shown.sha256)
+
+
+@router.get("/v1/content-categories/{language}", tags=["consent"])
+def content_categories(language: str) -> dict[str, str]:
+    """What clips may be about, as limits and statements name it, and what each is called."""
+    if language not in NAMES:
+        raise Problem("not_found", f"named in {', '.join(NAMES)}")
+    return {category.value: name for category, name in NAMES[language].items()}
 
 
 @router.get("/.well-known/jwks.json", tags=["keys and log"])

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from consent.content import ContentCategory
+from consent.scope import ApprovalRule
 from consent.terms import Purpose
 from liveness.digits import Language
 from liveness.policy import Path as LivenessPath
@@ -15,6 +17,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}_[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+Territory = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Z]{2}(-[A-Z0-9]{1,3})?)$")]
+Maker = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/+-]{0,99}$")]
 
 _EXAMPLE_SESSION = "ses_5f0c2e1d9a7b4c3e8d6f1a2b3c4d5e6f"
 _EXAMPLE_CONSENT = "cns_0a1b2c3d4e5f60718293a4b5c6d7e8f9"
@@ -80,9 +85,39 @@ class ChallengeWish(Body):
         description="standard; small_turns (15 degrees, more digits); no_speech (nods in place of digits)",
     )
     extra_time: bool = Field(default=False, description="twice the time for everything")
+    terms_sha256: Sha256 | None = Field(
+        default=None, description="of the words that were shown: records the person's yes to being checked with it"
+    )
     interleaved: bool = Field(
         default=False, description="digits in groups between the turns; always so in a live session"
     )
+
+
+class CheckAgreed(Body):
+    model_config = _example(terms_sha256=_EXAMPLE_SHA256)
+    terms_sha256: Sha256 = Field(description="of the words that were shown: see /v1/terms/{language}")
+
+
+class CheckRecorded(Body):
+    model_config = _example(record="eyJ...", entry={"index": 16}, salt="c2FsdA", destroy_by=_EXAMPLE_TIME)
+    record: str = Field(description="signed consent to the check, compact JWS; no consent to a double")
+    entry: dict[str, Any] = Field(
+        description="its entry in the log: HMAC-SHA256 of what was agreed, keyed with the salt"
+    )
+    salt: str
+    destroy_by: datetime = Field(description="when recording and templates are gone, unless a double is agreed to")
+
+
+class DoubleAnswer(Body):
+    model_config = _example(answer="refused")
+    answer: Literal["deferred", "refused"] = Field(
+        description="refused: final for this session, and its data is erased"
+    )
+
+
+class DoubleAnswered(Body):
+    state: Literal["deferred", "refused"]
+    entry: dict[str, Any]
 
 
 class SessionMade(Body):
@@ -182,11 +217,25 @@ class LimitsGiven(Body):
     max_seconds: int = Field(60, ge=1, le=600, description="longest clip, seconds")
     forbidden_words: list[Annotated[str, StringConstraints(min_length=1, max_length=64)]] = Field([], max_length=200)
     uses: int | None = Field(None, ge=1, le=1_000_000, description="how many permits may be redeemed in all")
+    forbidden_categories: list[ContentCategory] = Field([], max_length=64, description="what no clip may be about")
+    allowed_categories: list[ContentCategory] | None = Field(
+        None, max_length=64, description="what alone clips may be about; unset: anything"
+    )
+    territories: list[Territory] = Field(
+        ["*"],
+        min_length=1,
+        max_length=300,
+        description='ISO 3166 codes of where clips may be published; ["*"]: the world',
+    )
 
 
 Audience = Annotated[
     list[Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]],
     Field(min_length=0, max_length=50, description='names of backends; ["*"] for every one'),
+]
+Makers = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9_.:@/+-]{0,99})$")]],
+    Field(max_length=50, description='who may ask: ["*"] for everyone, or ids; "self" for the person'),
 ]
 Purposes = Annotated[list[Purpose], Field(min_length=1, max_length=10)]
 
@@ -204,18 +253,101 @@ class NewConsent(Body):
     terms_sha256: Sha256 = Field(description="of the words that were shown: see /v1/terms/{language}")
     purposes: Purposes
     audience: Audience
-    limits: LimitsGiven = LimitsGiven.model_construct(max_seconds=60, forbidden_words=[], uses=None)
+    limits: LimitsGiven = LimitsGiven.model_validate({})
+    makers: Makers = ["*"]
+    approval: ApprovalRule = Field(ApprovalRule.NEVER, description="always: each use waits for the person's yes")
     expires_at: AwareDatetime | None = Field(None, description="unset: a year from now")
 
 
 class Narrowing(Body):
-    """What is left out stays as it is."""
+    """What is left out stays as it is, also within ``limits``."""
 
     model_config = _example(audience=["portrait"], limits={"max_seconds": 10})
     purposes: Purposes | None = None
     audience: Audience | None = None
     limits: LimitsGiven | None = None
+    makers: Makers | None = None
+    approval: ApprovalRule | None = None
     expires_at: AwareDatetime | None = None
+
+
+class Renewal(Narrowing):
+    """A new live check of the same person, and what of the consent goes on; ``expires_at`` unset: a year from now."""
+
+    model_config = _example(session_id=_EXAMPLE_SESSION, terms_sha256=_EXAMPLE_SHA256)
+    session_id: Id = Field(description="of the new live check")
+    terms_sha256: Sha256
+
+
+class Stop(Body):
+    """Nothing for the person and the app; an admin says on whose behalf."""
+
+    model_config = _example(on_behalf_of="authority")
+    on_behalf_of: Literal["controller", "authority", "review"] | None = None
+
+
+class Resumption(Stop):
+    """``of``: whose suspension ends; unset: one's own."""
+
+    model_config = _example(of="app")
+    of: Literal["subject", "app", "controller", "authority", "review"] | None = None
+
+
+class DryRun(Body):
+    """A use to try. ``purpose`` or ``backend`` unset: each of them. What is left out of the rest is not stated."""
+
+    model_config = _example(purpose="cameo", seconds=10, script="Hello.", categories=["satire"], territories=["DE"])
+    purpose: Purpose | None = None
+    backend: Name | None = None
+    seconds: int | None = Field(None, ge=1, le=3600)
+    script: Annotated[str, StringConstraints(max_length=10_000)] | None = ""
+    maker: Maker | None = Field(None, description="who asks; the person's own pseudonym for the person")
+    categories: list[ContentCategory] | None = Field([], max_length=64)
+    territories: list[Territory] | None = Field(None, max_length=300)
+    job_sha256: Sha256 | None = Field(None, description="of a job that was approved or refused before")
+
+
+class DryRunCase(Body):
+    purpose: Purpose
+    backend: str
+    allowed: bool
+    reasons: list[str] = Field(
+        description="codes, as the gate gives them; approval_needed alone: the person is asked first"
+    )
+
+
+class DryRunResult(Body):
+    model_config = _example(cases=[{"purpose": "cameo", "backend": "portrait", "allowed": True, "reasons": []}])
+    cases: list[DryRunCase]
+
+
+class UseRequest(Body):
+    """A use that waits, or waited, for the person's own yes."""
+
+    model_config = _example(
+        request_id="apr_5f0c2e1d9a7b4c3e8d6f1a2b3c4d5e6f",
+        state="requested",
+        backend="studio",
+        purpose="cameo",
+        job_sha256=_EXAMPLE_SHA256,
+        requested_at=_EXAMPLE_TIME,
+        expires_at=_EXAMPLE_TIME,
+        used=False,
+        details={"script": "Hello.", "seconds": 10},
+    )
+    request_id: str
+    state: Literal["requested", "approved", "refused"]
+    backend: str
+    purpose: Purpose
+    job_sha256: str
+    requested_at: datetime
+    expires_at: datetime
+    used: bool
+    details: dict[str, Any] = Field(description="what it would say, how long, about what, where, for whom")
+
+
+class UseRequests(Body):
+    requests: list[UseRequest]
 
 
 class ConsentGiven(Body):
@@ -248,7 +380,11 @@ class ConsentState(Body):
     purposes: list[str]
     audience: list[str]
     limits: LimitsGiven
+    makers: list[str] = ["*"]
+    approval: ApprovalRule = ApprovalRule.NEVER
     expires_at: datetime
+    destroy_by: datetime | None = Field(None, description="when picture and templates are gone at the latest")
+    suspended_by: list[str] = []
     assurance: str
     record: str
     receipt: dict[str, Any]
@@ -337,6 +473,11 @@ class GateContext(Body):
     script: Annotated[str, StringConstraints(max_length=10_000)] | None = Field(
         None, description="words to be spoken or shown; held against the words that a person forbade, and not kept"
     )
+    maker: Maker | None = Field(None, description="who asks for the clip; answerable for what is stated here")
+    categories: list[ContentCategory] | None = Field(
+        None, max_length=64, description="what it is about; []: none of them"
+    )
+    territories: list[Territory] | None = Field(None, max_length=300, description="where it will be published")
 
 
 class Evaluation(Body):
@@ -447,6 +588,11 @@ class NewClip(Body):
     purpose: Purpose = Purpose.DIGITAL_DOUBLE
     language: Language = Language.ENGLISH
     max_seconds: int | None = Field(None, ge=1, le=60, description="unset: as long as the people involved allow")
+    maker: Maker | None = Field(None, description="who asks for the clip")
+    categories: list[ContentCategory] | None = Field(
+        None, max_length=64, description="what it is about; []: none of them"
+    )
+    territories: list[Territory] | None = Field(None, max_length=300, description="where it will be published")
     width: int = Field(1280, ge=320, le=1920, multiple_of=2)
     height: int = Field(720, ge=320, le=1920, multiple_of=2)
 

@@ -58,6 +58,11 @@ SETTINGS = (
     Setting("MIEN_STORAGE_LOCATION", "ZZ", "where the data lies (ISO 3166)"),
     Setting("MIEN_LIVE_SESSIONS", "", "live sessions at once in this process; unset: two a core"),
     Setting(
+        "MIEN_CHECK_CONSENT",
+        "recorded",
+        "recorded: a challenge may be drawn without the person's recorded yes to the check; required: it may not",
+    ),
+    Setting(
         "MIEN_ATTESTATION", "", "file (TOML) of the apps whose devices may vouch for recordings; unset: nobody does"
     ),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
@@ -88,6 +93,7 @@ class Settings:
     jurisdiction: str = "ZZ"
     storage_location: str = "ZZ"
     attestation: Path | None = None
+    check_consent: str = "recorded"
     live_sessions: int | None = None
     accept_noncommercial: bool = False
 
@@ -129,6 +135,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         jurisdiction=values["MIEN_JURISDICTION"],
         storage_location=values["MIEN_STORAGE_LOCATION"],
         attestation=Path(values["MIEN_ATTESTATION"]) if values["MIEN_ATTESTATION"] else None,
+        check_consent=_one_of("MIEN_CHECK_CONSENT", values["MIEN_CHECK_CONSENT"], ("recorded", "required")),
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",

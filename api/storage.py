@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any, TypeVar, assert_never, cast
 
 import psycopg
-from sqlalchemy import Table, delete, func, select, text, tuple_, update
+from sqlalchemy import Table, and_, case, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from api.tables import (
     ApiKeyRow,
+    ApprovalRow,
     AttemptRow,
     BackendKeyRow,
     Base,
@@ -42,6 +43,7 @@ from api.tables import (
     SeenCaptureRow,
     SeenProofRow,
     SessionRow,
+    StatementRow,
     StatusChangeRow,
     StatusEntryRow,
     StatusListRow,
@@ -118,6 +120,11 @@ class Store:
 
     def api_key(self, secret_sha256: bytes) -> ApiKeyRow | None:
         return self._session.scalar(select(ApiKeyRow).where(ApiKeyRow.secret_sha256 == secret_sha256))
+
+    def backend_names(self) -> list[str]:
+        """Of backends that may ask."""
+        held = select(ApiKeyRow.name).where(ApiKeyRow.role == "backend", ApiKeyRow.revoked_at.is_(None)).distinct()
+        return list(self._session.scalars(held))
 
     def has_api_keys(self) -> bool:
         return self._session.scalar(select(func.count()).select_from(ApiKeyRow)) != 0
@@ -252,6 +259,78 @@ class Store:
             found = found.where(ConsentRow.granted_at < before)
         return list(self._session.scalars(found.order_by(ConsentRow.granted_at.desc()).limit(most)))
 
+    def statements(self, session_id: str) -> list[StatementRow]:
+        found = select(StatementRow).where(StatementRow.session_id == session_id).order_by(StatementRow.number)
+        return list(self._session.scalars(found))
+
+    def consents_due(self, now: datetime, most: int = 200) -> list[str]:
+        """Consents whose picture and templates must be gone by now and are not."""
+        due = (
+            select(ConsentRow.consent_id)
+            .join(DataKeyRow, DataKeyRow.data_key_id == ConsentRow.data_key_id)
+            .where(
+                or_(ConsentRow.destroy_by <= now, and_(ConsentRow.destroy_by.is_(None), ConsentRow.expires_at <= now)),
+                DataKeyRow.destroyed_at.is_(None),
+            )
+            .limit(most)
+        )
+        return list(self._session.scalars(due))
+
+    def approval(
+        self,
+        consent_id: str,
+        *,
+        backend: str,
+        purpose: str,
+        job_sha256: str,
+        now: datetime,
+        own_permit: str | None = None,
+    ) -> ApprovalRow | None:
+        """The question to this person about this job that still counts and was not used, unless for ``own_permit``. Of
+        several that were asked at once, a no comes first, then a yes."""
+        found = (
+            select(ApprovalRow)
+            .where(
+                ApprovalRow.consent_id == consent_id,
+                ApprovalRow.job_sha256 == job_sha256,
+                ApprovalRow.backend == backend,
+                ApprovalRow.purpose == purpose,
+                ApprovalRow.expires_at > now,
+                or_(ApprovalRow.permit_id.is_(None), ApprovalRow.permit_id == own_permit),
+            )
+            .order_by(
+                case({"refused": 0, "approved": 1}, value=ApprovalRow.state, else_=2), ApprovalRow.requested_at.desc()
+            )
+            .limit(1)
+        )
+        return self._session.scalar(found)
+
+    def approvals(self, consent_id: str, most: int = 100) -> list[ApprovalRow]:
+        """Latest first."""
+        found = select(ApprovalRow).where(ApprovalRow.consent_id == consent_id)
+        return list(self._session.scalars(found.order_by(ApprovalRow.requested_at.desc()).limit(most)))
+
+    def approvals_waiting(self, consent_id: str, *, now: datetime) -> int:
+        waiting = (
+            select(func.count())
+            .select_from(ApprovalRow)
+            .where(ApprovalRow.consent_id == consent_id, ApprovalRow.state == "requested", ApprovalRow.expires_at > now)
+        )
+        return self._session.scalar(waiting) or 0
+
+    def use_approval(self, approval_id: str, permit_id: str) -> bool:
+        """Spend an approval on a permit; false when it was spent on another or is none."""
+        spent = (
+            update(ApprovalRow)
+            .where(
+                ApprovalRow.approval_id == approval_id,
+                ApprovalRow.state == "approved",
+                ApprovalRow.permit_id.is_(None),
+            )
+            .values(permit_id=permit_id)
+        )
+        return self._changed(spent) == 1
+
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def lock_ledger(self) -> None:
@@ -360,7 +439,9 @@ class Store:
         return self._session.scalar(select(PermitRow.issued_at).where(PermitRow.permit_id == permit_id))
 
     def give_back(self, permit_id: str | None) -> None:
-        """A permit under which nothing was made does not count as a use."""
+        """A permit under which nothing was made does not count as a use, nor does the approval it stood on."""
+        unused = select(PermitRow.permit_id).where(PermitRow.permit_id == permit_id, PermitRow.completed_at.is_(None))
+        self._session.execute(update(ApprovalRow).where(ApprovalRow.permit_id.in_(unused)).values(permit_id=None))
         self._session.execute(
             update(PermitRow)
             .where(PermitRow.permit_id == permit_id, PermitRow.completed_at.is_(None))

@@ -24,9 +24,10 @@ def sweep(service: Service) -> int:
     1. sessions whose time is over without a consent: their key, and with it recording, templates and portrait
     2. handed-in media past its deadline
     3. anything else sealed with a deadline
-    4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
-    5. files that no row knows
-    6. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
+    4. pictures and templates of consents that are over, or that their person had nothing to do with for three years
+    5. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
+    6. files that no row knows
+    7. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
 
     And signs a checkpoint when the log has new entries: within one round, so that no entry waits for a minute.
     """
@@ -52,8 +53,13 @@ def sweep(service: Service) -> int:
             service.vault.erase(store, sealed_id, now=now)
             erased += 1
         store.forget_fingerprints(now - FINGERPRINTS_KEPT)
-        store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 4
-        store.forget_proofs(now)  # 6
+        for consent_id in store.consents_due(now):  # 4
+            consent = store.get(ConsentRow, consent_id, lock=True)
+            if consent is not None and (consent.destroy_by or consent.expires_at) <= now:
+                service.vault.destroy_key(store, consent.data_key_id, now=now)
+                erased += 1
+        store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 5
+        store.forget_proofs(now)  # 7
         behind = store.statuses_behind()
     for consent_id in behind:
         with service.database.transaction() as store:
@@ -62,7 +68,7 @@ def sweep(service: Service) -> int:
                 store.set_status(consent_id, Status.REVOKED, now=now)
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
-            erased += service.vault.sweep_orphans(store, now=now)  # 5
+            erased += service.vault.sweep_orphans(store, now=now)  # 6
     catch_up(service)
     if erased:
         log.info("erased %d things at their deadline", erased)

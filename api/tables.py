@@ -245,7 +245,7 @@ class ConsentRow(Base):
     """Where a consent stands. What was agreed is in ``consent_events``."""
 
     __tablename__ = "consents"
-    __table_args__ = (Index("ix_consents_subject_id", "subject_id"),)
+    __table_args__ = (Index("ix_consents_subject_id", "subject_id"), Index("ix_consents_destroy_by", "destroy_by"))
     consent_id: Mapped[str] = mapped_column(primary_key=True)
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
     app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
@@ -258,6 +258,8 @@ class ConsentRow(Base):
     granted_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    suspended_at: Mapped[datetime | None]
+    destroy_by: Mapped[datetime | None]  # picture and templates; empty in rows of the first release: at its expiry
 
 
 class ConsentEventRow(Base):
@@ -270,6 +272,50 @@ class ConsentEventRow(Base):
     record: Mapped[str]
     ledger_index: Mapped[int] = mapped_column(BigInteger, unique=True)
     at: Mapped[datetime]
+
+
+class StatementRow(Base):
+    """What a person said in a session besides granting: yes to the check, no or not now to the double.
+
+    Not append-only: the salt goes when the person is erased. What was said is committed to in the log.
+    """
+
+    __tablename__ = "statements"
+    __table_args__ = (Index("ix_statements_subject_id", "subject_id"),)
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    kind: Mapped[str]
+    body: Mapped[bytes]
+    record: Mapped[str | None]
+    salt: Mapped[bytes | None]
+    ledger_index: Mapped[int] = mapped_column(BigInteger, unique=True)
+    at: Mapped[datetime]
+
+
+class ApprovalRow(Base):
+    """A single use that a person is asked about. ``details_id``: what they are shown, sealed with the consent's key.
+
+    permit_id : the permit that was redeemed on it; an approval is used once.
+    """
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        Index("ix_approvals_consent_id_job_sha256", "consent_id", "job_sha256"),
+        Index("ix_approvals_permit_id", "permit_id"),
+    )
+    approval_id: Mapped[str] = mapped_column(primary_key=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"))
+    backend: Mapped[str]
+    purpose: Mapped[str]
+    job_sha256: Mapped[str]
+    state: Mapped[str]
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"))
+    details_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    requested_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    permit_id: Mapped[str | None]
 
 
 class LedgerRow(Base):
@@ -359,12 +405,13 @@ class PermitRow(Base):
 
 
 class PermitConsentRow(Base):
-    """Whose consents a permit stands on."""
+    """Whose consents a permit stands on. ``event_number``: of the last event that the gate saw."""
 
     __tablename__ = "permit_consents"
     __table_args__ = (Index("ix_permit_consents_consent_id", "consent_id"),)
     permit_id: Mapped[str] = mapped_column(ForeignKey("permits.permit_id"), primary_key=True)
     consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"), primary_key=True)
+    event_number: Mapped[int | None]
 
 
 # --- media and clips -------------------------------------------------------------------------------------------------

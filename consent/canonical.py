@@ -18,7 +18,7 @@ Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_S = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second a datetime can hold
 
 
@@ -139,6 +139,12 @@ class Members:
             raise Malformed(f"{name} is not a list of texts")
         return found
 
+    def texts_or_none(self, name: str) -> tuple[str, ...] | None:
+        if self._left.get(name, ()) is None:
+            self.take(name)
+            return None
+        return self.texts(name)
+
     def members(self, name: str) -> Members:
         return Members(self.take(name))
 
@@ -185,7 +191,7 @@ def to_seconds(at: datetime) -> int:
     """Whole seconds since 1970, rounded down: never later than ``at``."""
     if at.tzinfo is None:
         raise ValueError("times need a zone")
-    return (at - _EPOCH) // timedelta(seconds=1)
+    return (at - EPOCH) // timedelta(seconds=1)
 
 
 def from_seconds(seconds: int) -> datetime:
@@ -196,9 +202,9 @@ def from_seconds(seconds: int) -> datetime:
     """
     if not 0 <= seconds <= _LATEST_S:
         raise Malformed("not a time")
-    return _EPOCH + timedelta(seconds=seconds)
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def whole_second(at: datetime) -> datetime:
     """``at`` rounded down to a whole second, in UTC."""
-    return _EPOCH + timedelta(seconds=to_seconds(at))
+    return EPOCH + timedelta(seconds=to_seconds(at))

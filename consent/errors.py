@@ -9,6 +9,7 @@
     ├── ProofInvalid      a Merkle proof does not lead where it should
     ├── NoteInvalid       a signed note or checkpoint is malformed or not signed by who should have
     ├── ReceiptInvalid    a receipt does not prove what it says
+    ├── PolicyFailed      the limits of a consent could not be evaluated
     ├── TokenInvalid      a consent token is not valid here and now
     ├── StatusListInvalid a status list is not signed by us, is another one, or does not unpack
     └── PermitInvalid     a permit is not valid here and now
@@ -84,6 +85,12 @@ class ReceiptInvalid(ConsentError):
     chain that came before the tree: the service gives a new one), ``not_witnessed`` (fewer witnesses than wanted)."""
 
     code = "receipt_invalid"
+
+
+class PolicyFailed(ConsentError):
+    """The policy engine met an error or gave no reason for its no; whoever asked must take it for a refusal."""
+
+    code = "policy_failed"
 
 
 class TokenInvalid(ConsentError):

@@ -21,13 +21,18 @@ from enum import StrEnum
 
 import numpy as np
 
+from consent.approval import Approval, ApprovalState
 from consent.canonical import Json, Malformed, Members, is_sha256, to_seconds, whole_second
+from consent.content import ContentCategory
 from consent.dpop import DpopCode, DpopProblem, DpopProof, key_problem
 from consent.errors import ConsentInvalid, PermitInvalid, SignatureInvalid
 from consent.keys import KeySet, SigningKey
-from consent.record import ConsentRecord, ConsentState, Limits, plain_words
+from consent.policy_cedar import Asked, Rule, broken_rules
+from consent.record import ConsentRecord, ConsentState
+from consent.scope import EVERYONE, ONLY_ME, ApprovalRule, plain_words
 from consent.status_list import Status
 from consent.terms import Purpose
+from consent.territory import is_territory
 from consent.tokens import ISSUER, ConsentToken, TokenCode, TokenProblem, read_confirmation
 from liveness.errors import ContractMismatch
 from liveness.evidence import Box
@@ -56,9 +61,15 @@ class GateCode(StrEnum):
     expired            a token or the consent behind it is over.
     not_yet_valid      a token or the consent behind it is not in force yet.
     revoked            the consent behind a token was withdrawn, terminated or invalidated.
+    suspended          the consent behind a token is suspended; it may be resumed.
     scope_purpose      the consent or its token is for other purposes.
     scope_audience     the consent does not cover this backend (any more).
+    scope_maker        the person lets others ask, or nobody; or who asks was not stated.
     scope_limits       too long, a word the person forbade, or used as often as allowed; or not stated, so not checked.
+    scope_content      a category of content that the person forbade or did not allow; or not stated.
+    scope_territory    published where the person did not allow it; or not stated.
+    approval_needed    all else is well, and the person wants to be asked; nobody may go on before they said yes.
+    approval_refused   the person was asked about this job and said no.
     assurance_too_low  the live check behind the consent is worth less than the backend asks for.
     unknown_face       this face is nobody's whose consent was presented.
     face_unjudged      a face is there and could not be compared, so it may be anybody.
@@ -66,7 +77,6 @@ class GateCode(StrEnum):
     token_unused       a token was presented whose person is not in the picture.
     replay             the same token was presented twice.
     record_missing     there is no record, or no templates, that belong to this token.
-    suspended          the consent behind a token is suspended.
     disputed           somebody with standing objects to the consent behind a token, and that is open.
     dpop_missing       a token is bound to a key, or the backend registered one, and no proof of it came.
     dpop_invalid       what came is no proof (RFC 9449).
@@ -85,9 +95,15 @@ class GateCode(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     REVOKED = "revoked"
+    SUSPENDED = "suspended"
     SCOPE_PURPOSE = "scope_purpose"
     SCOPE_AUDIENCE = "scope_audience"
+    SCOPE_MAKER = "scope_maker"
     SCOPE_LIMITS = "scope_limits"
+    SCOPE_CONTENT = "scope_content"
+    SCOPE_TERRITORY = "scope_territory"
+    APPROVAL_NEEDED = "approval_needed"
+    APPROVAL_REFUSED = "approval_refused"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     UNKNOWN_FACE = "unknown_face"
     FACE_UNJUDGED = "face_unjudged"
@@ -95,7 +111,6 @@ class GateCode(StrEnum):
     TOKEN_UNUSED = "token_unused"  # noqa: S105 - a reason code
     REPLAY = "replay"
     RECORD_MISSING = "record_missing"
-    SUSPENDED = "suspended"
     DISPUTED = "disputed"
     DPOP_MISSING = "dpop_missing"
     DPOP_INVALID = "dpop_invalid"
@@ -135,6 +150,9 @@ class Use:
         person forbade words.
     proof : what the backend proved of its key with this question; ``None``: nothing.
     backend_jkt : the key that this backend registered; from then on no question of its goes without that key.
+    maker : who asks to have it made, by the id under which people name makers; their own pseudonym for the person.
+    categories : what it is about; ``()``: none of them. territories : where it will be published, ``("*",)`` for the world.
+        ``None`` for any of the three: not stated, which is refused where a person limited it.
     """
 
     backend: str
@@ -146,6 +164,9 @@ class Use:
     script: str | None = field(default=None, repr=False)
     proof: DpopProof | DpopProblem | None = None
     backend_jkt: str | None = None
+    maker: str | None = None
+    categories: tuple[ContentCategory, ...] | None = None
+    territories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -157,6 +178,7 @@ class Presented:
     salt : of the template commitment; without it nobody can tell whose templates these are, so they count as missing.
     uses_so_far : permits given on this consent before; needed where the person bounded them.
     status : its entry in the status list; ``None`` when it never had one (its record alone then counts).
+    approval : the person's answer to this very job, if they were asked.
     """
 
     token: ConsentToken | TokenProblem
@@ -165,6 +187,7 @@ class Presented:
     salt: bytes | None = field(default=None, repr=False)
     uses_so_far: int | None = None
     status: Status | None = None
+    approval: Approval | None = None
 
 
 # --- what is answered ------------------------------------------------------------------------------------------------
@@ -238,13 +261,14 @@ def decide(
     1. The request is one that can be judged: backend, job hash, threshold, time and counts are sound.
     2. No token is there twice.
     3. Each token, alone: it verified; the key it or the backend is bound to was proved; it is for this backend and
-       purpose and in force now; the record is its own; the consent was never revoked, is not suspended or disputed, and
-       is in force now; the record still covers purpose and backend; length, words and number of uses are within its
-       limits; its live check is worth enough; its templates are there and the committed.
+       purpose and in force now; the record is its own; the record allows the use (:func:`what_would_be_allowed`) and the
+       status list does not say otherwise; its templates are there and the committed.
     4. There is a face.
     5. Each face, with the tokens that passed 3: it can be compared with all of them, and is its best match's person.
     6. Each token that passed 3 is the best match of some face.
-    7. No reason has come up: a permit, which ends with the first of 300 s, the tokens and the records.
+    7. Nothing else is wrong: whoever wants to be asked was asked about this job, and said yes. Last, so that nobody is
+       asked about what could not be made anyway, or about somebody else's face.
+    8. No reason has come up: a permit, which ends with the first of 300 s, the tokens, the records and the approvals.
 
     Order of 3 to 6 does not matter for the answer, only for the order of the reasons. Never raises.
     """
@@ -265,19 +289,18 @@ def _decide(
     holding: list[_Holding] = []
     seen_ids: set[str] = set()
     for number, one in enumerate(presented):
-        code: GateCode | None = None
+        codes: tuple[GateCode, ...] = ()
         if isinstance(one.token, ConsentToken) and one.token.token_id in seen_ids:  # 2
-            code = GateCode.REPLAY
+            codes = (GateCode.REPLAY,)
         else:
             found = _judge_token(use, number, one, now)  # 3
             if isinstance(found, _Holding):
                 holding.append(found)
             else:
-                code = found
+                codes = found
         if isinstance(one.token, ConsentToken):
             seen_ids.add(one.token.token_id)
-        if code is not None:
-            reasons.append(GateReason(code=code, token_index=number))
+        reasons += [GateReason(code=code, token_index=number) for code in codes]
 
     if not use.faces:  # 4
         reasons.append(GateReason(code=GateCode.NO_FACE))
@@ -293,11 +316,15 @@ def _decide(
             if held.number not in used:
                 reasons.append(GateReason(code=GateCode.TOKEN_UNUSED, token_index=held.number))
 
+    if not reasons:  # 7
+        waits = [(held, held.waits) for held in holding]
+        reasons += [GateReason(code=code, token_index=held.number) for held, code in waits if code is not None]
     if reasons:
         return Refusal(reasons=tuple(reasons))
-    issued_at = whole_second(now)  # 7
+    issued_at = whole_second(now)  # 8
     ends = [issued_at + PERMIT_LIFE]
     ends += [whole_second(end) for held in holding for end in (held.token.expires_at, held.record.expires_at)]
+    ends += [whole_second(held.approval.expires_at) for held in holding if held.approval is not None]
     if min(ends) <= issued_at:
         return Refusal(reasons=(GateReason(code=GateCode.EXPIRED),))
     return Permit(
@@ -328,58 +355,151 @@ def _can_be_judged(
         and isinstance(use.minimum_assurance, Assurance)
         and is_sha256(use.job_sha256)
         and (use.seconds is None or (math.isfinite(use.seconds) and use.seconds > 0))
+        and _is_stated_well(use)
         and len(use.faces) <= _MAX_FACES
         and len(presented) <= _MAX_TOKENS
     )
 
 
+def _is_stated_well(use: Use) -> bool:
+    """What a maker states is of the vocabulary; nobody is called by the words that mean everyone or the person."""
+    return (
+        (use.maker is None or (_SAFE_TEXT.fullmatch(use.maker) is not None and use.maker not in (EVERYONE, ONLY_ME)))
+        and (use.categories is None or all(isinstance(one, ContentCategory) for one in use.categories))
+        and (use.territories is None or all(is_territory(code) for code in use.territories))
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Holding:
-    """A token that passed step 3; ``number`` is its place among those presented."""
+    """A token that passed step 3; ``number`` is its place among those presented, ``waits`` what step 7 says of it."""
 
     number: int
     token: ConsentToken
     record: ConsentRecord
     templates: tuple[FaceTemplate, ...]
+    approval: Approval | None
+    waits: GateCode | None
 
 
-def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holding | GateCode:
-    """Step 3 for one token: the first rule it breaks."""
+def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holding | tuple[GateCode, ...]:
+    """Step 3 for one token: the first rule it breaks, or all those of its record's scope."""
     token, record = one.token, one.record
     if isinstance(token, TokenProblem):
-        return _CODE_OF_PROBLEM[token.code]
+        return (_CODE_OF_PROBLEM[token.code],)
     unproved = key_problem(use.proof, token.jkt, use.backend_jkt)
     if unproved is not None:  # before anything is said of the consent: a thief learns nothing about it
-        return _CODE_OF_PROOF[unproved]
+        return (_CODE_OF_PROOF[unproved],)
     if token.audience != use.backend:
-        return GateCode.WRONG_AUDIENCE
+        return (GateCode.WRONG_AUDIENCE,)
     if token.purpose != use.purpose:
-        return GateCode.SCOPE_PURPOSE
+        return (GateCode.SCOPE_PURPOSE,)
     if record is None or not _is_of(token, record):
-        return GateCode.RECORD_MISSING
-    if record.revoked is not None:  # whatever ``now`` is: a clock that went back revives nothing
-        return GateCode.REVOKED
-    if (
-        one.status is not None and one.status is not Status.VALID
-    ):  # two sources that must agree; the stricter one counts
-        return _CODE_OF_STATUS[one.status]
-    if now < token.issued_at or record.state_at(now) is ConsentState.UNKNOWN:
-        return GateCode.NOT_YET_VALID
-    if now >= token.expires_at or now >= record.expires_at or not record.state_at(now).allows_use:
-        return GateCode.EXPIRED
-    if use.purpose not in record.purposes:
-        return GateCode.SCOPE_PURPOSE
-    if not record.scope.covers(use.backend):
-        return GateCode.SCOPE_AUDIENCE
-    if not _within_limits(use, record.limits, one.uses_so_far):
-        return GateCode.SCOPE_LIMITS
-    if not record.assurance.satisfies(use.minimum_assurance):
-        return GateCode.ASSURANCE_TOO_LOW
+        return (GateCode.RECORD_MISSING,)
+    codes = _judge_record(use, record, one.uses_so_far, one.approval, now)
+    waits = codes[-1] if codes and codes[-1] in _WAITS else None
+    broken = codes if waits is None else codes[:-1]
+    if GateCode.REVOKED in broken:
+        return broken
+    if one.status not in (None, Status.VALID):  # two sources that must agree; the stricter one counts
+        return (_CODE_OF_STATUS[one.status],)
+    if GateCode.SUSPENDED in broken:
+        return broken
+    if now < token.issued_at:
+        return (GateCode.NOT_YET_VALID,)
+    if now >= token.expires_at:
+        return (GateCode.EXPIRED,)
+    if broken:
+        return broken
     if not one.templates or not all(_is_sound(template) for template in one.templates):
-        return GateCode.RECORD_MISSING
+        return (GateCode.RECORD_MISSING,)
     if one.salt is None or commit_template(one.templates, one.salt) != record.template_commitment:
-        return GateCode.RECORD_MISSING
-    return _Holding(number, token, record, one.templates)
+        return (GateCode.RECORD_MISSING,)
+    approval = one.approval if record.scope.approval is ApprovalRule.ALWAYS else None
+    return _Holding(number, token, record, one.templates, approval, waits)
+
+
+_WAITS = frozenset({GateCode.APPROVAL_NEEDED, GateCode.APPROVAL_REFUSED})
+
+
+def what_would_be_allowed(
+    record: ConsentRecord,
+    use: Use,
+    *,
+    uses_so_far: int | None,
+    approval: Approval | None = None,
+    now: datetime,
+) -> tuple[GateCode, ...]:
+    """Why this consent would not allow this use; empty when it would. The rules are those of :func:`decide`, which looks at
+    tokens and faces besides. Asks nobody, writes nothing, and never raises.
+
+    1. The request is one that can be judged.
+    2. The consent was never revoked, is not suspended, and is in force now.
+    3. It covers purpose, backend and who asks; length, words, number of uses, content and territory are within its limits;
+       its live check is worth enough.
+    4. Whoever wants to be asked was asked, and said yes: ``approval_needed`` or ``approval_refused``, always the last.
+    """
+    try:
+        if not _can_be_judged(use, (), 1.0, "dry-run", now):  # 1
+            return (GateCode.GATE_ERROR,)
+        return _judge_record(use, record, uses_so_far, approval, now)
+    except Exception as error:  # whatever it is, it is not a yes
+        log.error("a dry run failed on a %s", type(error).__name__)
+        return (GateCode.GATE_ERROR,)
+
+
+def _judge_record(
+    use: Use, record: ConsentRecord, uses_so_far: int | None, approval: Approval | None, now: datetime
+) -> tuple[GateCode, ...]:
+    """Steps 2 to 4 of :func:`what_would_be_allowed`."""
+    if record.revoked is not None:  # 2; whatever ``now`` is: a clock that went back revives nothing
+        return (GateCode.REVOKED,)
+    if record.suspended:
+        return (GateCode.SUSPENDED,)
+    if record.state_at(now) is ConsentState.UNKNOWN:
+        return (GateCode.NOT_YET_VALID,)
+    if now >= record.expires_at or not record.state_at(now).allows_use:
+        return (GateCode.EXPIRED,)
+    answered = (
+        approval is not None
+        and now < approval.expires_at
+        and approval.is_for(
+            consent_id=record.consent_id, backend=use.backend, purpose=use.purpose, job_sha256=use.job_sha256
+        )
+    )
+    asked = Asked(
+        backend=use.backend,
+        purpose=use.purpose,
+        seconds=use.seconds,
+        maker=use.maker,
+        categories=use.categories,
+        territories=use.territories,
+        uses_so_far=uses_so_far,
+        approved=approval is not None and answered and approval.state is ApprovalState.APPROVED,
+    )
+    rules = broken_rules(record, asked, now=now)  # 3
+    codes = [_CODE_OF_RULE[rule] for rule in rules if rule is not Rule.APPROVAL]
+    words = record.limits.forbidden_words
+    if words and (use.script is None or says_forbidden(use.script, words)):
+        codes.append(GateCode.SCOPE_LIMITS)
+    if not record.assurance.satisfies(use.minimum_assurance):
+        codes.append(GateCode.ASSURANCE_TOO_LOW)
+    if Rule.APPROVAL in rules:  # 4
+        refused = approval is not None and answered and approval.state is ApprovalState.REFUSED
+        codes.append(GateCode.APPROVAL_REFUSED if refused else GateCode.APPROVAL_NEEDED)
+    return tuple(dict.fromkeys(codes))
+
+
+_CODE_OF_RULE = {
+    Rule.PURPOSE: GateCode.SCOPE_PURPOSE,
+    Rule.AUDIENCE: GateCode.SCOPE_AUDIENCE,
+    Rule.MAKER: GateCode.SCOPE_MAKER,
+    Rule.SECONDS: GateCode.SCOPE_LIMITS,
+    Rule.USES: GateCode.SCOPE_LIMITS,
+    Rule.CATEGORY_FORBIDDEN: GateCode.SCOPE_CONTENT,
+    Rule.CATEGORY_NOT_ALLOWED: GateCode.SCOPE_CONTENT,
+    Rule.TERRITORY: GateCode.SCOPE_TERRITORY,
+}
 
 
 _CODE_OF_PROBLEM = {
@@ -419,16 +539,8 @@ def _is_of(token: ConsentToken, record: ConsentRecord) -> bool:
     )
 
 
-def _within_limits(use: Use, limits: Limits, uses_so_far: int | None) -> bool:
-    if use.seconds is not None and use.seconds > limits.max_seconds:
-        return False
-    if limits.forbidden_words and (use.script is None or says_forbidden(use.script, limits.forbidden_words)):
-        return False
-    return limits.uses is None or (uses_so_far is not None and 0 <= uses_so_far < limits.uses)
-
-
 def says_forbidden(script: str, words: Sequence[str]) -> bool:
-    """Whether a script has one of these words or phrases, by :func:`consent.record.plain_words`: whole words where the
+    """Whether a script has one of these words or phrases, by :func:`consent.scope.plain_words`: whole words where the
     script spaces its words, anywhere in it where a word has letters of scripts that do not.
 
     It finds what is written, not what is meant: misspellings and other words for the same thing get through.

@@ -1,332 +1,152 @@
-"""What a person agreed to: events that happened to one consent, and the record they add up to.
+"""What a person agreed to: the record that the events of one consent add up to, and how each event is made.
 
-    grant(live, ...)  -> Granted       the only beginning; needs a fresh live check
-    narrow(record, ...) -> Narrowed    any number of times; only ever less
-    revoke(record, ...) -> Revoked     the end; nothing follows it
-    fold(events)      -> ConsentRecord
+    ask -> Requested, defer -> Deferred, refuse -> Refused    before anything is given
+    grant(live, ...)     -> Granted      the only beginning of a consent; needs a fresh live check
+    narrow(record, ...)  -> Narrowed     any number of times; only ever less
+    renew(record, live)  -> Renewed      a new term, never more than stands; needs a fresh live check of the same person
+    suspend, resume      -> Suspended, Resumed    nothing passes meanwhile; who suspended decides who may resume
+    revoke(record, ...)  -> Revoked      the end; nothing follows it
+    fold(events)         -> ConsentRecord
 
-More than was granted is a new consent with a new live check. Events check themselves when they are built, so that what
-comes out of storage or out of a signed record obeys the same rules as what was just made.
+An event that is not allowed is not made, and changes nothing. More than was granted is a new consent with a new live check.
 
-Field names of the signed record follow ISO/IEC TS 27560:2023 and its W3C DPV guide where those have one
-(``record_id``, ``pii_principal_id``, ``privacy_notice``, ``event_state``, ...).
+Field names of the signed record follow ISO/IEC TS 27560:2023 and its W3C DPV guide where those have one (``record_id``,
+``pii_principal_id``, ``privacy_notice``, ``event_state``, ...). Records of schema 1, of the first release, still read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeVar, assert_never
 
-from consent.canonical import Json, Malformed, Members, decode, encode, is_sha256, read_instant, write_instant
+from consent.canonical import Json, Malformed, Members, decode, encode, read_instant, write_instant
+from consent.content import ContentCategory
 from consent.errors import ConsentInvalid, RecordInvalid, SignatureInvalid
+from consent.events import (
+    CLOCKS_APART,
+    EVENT_SCHEMAS,
+    IDLE,
+    LIVE_FOR,
+    LONGEST_TERM,
+    MAY_RESUME,
+    TRANSITIONS,
+    AuthorityType,
+    BeforeConsent,
+    ConsentEvent,
+    ConsentState,
+    Controller,
+    Deferred,
+    Granted,
+    Kind,
+    LiveBinding,
+    Narrowed,
+    Party,
+    Refused,
+    Renewed,
+    Requested,
+    Resumed,
+    Revoked,
+    RevokedBy,
+    Standing,
+    Suspended,
+    advance,
+    checks_digest,
+    ends,
+    known_purposes,
+    last_interaction,
+    state_of,
+)
 from consent.keys import KeySet, SigningKey
+from consent.scope import EVERYONE, ApprovalRule, Limits, Scope
 from consent.terms import Purpose, Terms, by_sha256, current
+from consent.territory import WORLD
+from liveness.errors import ContractMismatch
 from liveness.policy import Assurance, Path
-from liveness.verdict import CheckResult, Live
+from liveness.template import FaceTemplate, similarity
+from liveness.verdict import Live
+
+__all__ = [
+    "CLOCKS_APART",
+    "DEFAULT_TERM",
+    "EVENT_SCHEMAS",
+    "IDLE",
+    "LIVE_FOR",
+    "LONGEST_TERM",
+    "MAY_RESUME",
+    "RECORD_SCHEMAS",
+    "RECORD_TYPE",
+    "TRANSITIONS",
+    "AuthorityType",
+    "BeforeConsent",
+    "ConsentEvent",
+    "ConsentRecord",
+    "ConsentState",
+    "Controller",
+    "Deferred",
+    "Granted",
+    "Kind",
+    "Limits",
+    "LiveBinding",
+    "Narrowed",
+    "Party",
+    "Refused",
+    "Renewed",
+    "Requested",
+    "Resumed",
+    "Revoked",
+    "RevokedBy",
+    "Scope",
+    "Standing",
+    "Suspended",
+    "advance",
+    "ask",
+    "check_words",
+    "checks_digest",
+    "controller_from",
+    "controller_json",
+    "defer",
+    "event_bytes",
+    "event_from_bytes",
+    "fold",
+    "grant",
+    "narrow",
+    "read_record",
+    "refuse",
+    "renew",
+    "resume",
+    "revoke",
+    "sign_record",
+    "state_of",
+    "suspend",
+]
 
 RECORD_TYPE = "consent-record+jws"
-RECORD_SCHEMA = "mien-consent-record-1"
-EVENT_SCHEMA = "mien-consent-event-1"
-
-EVERY_BACKEND = "*"
-"""As the only name in an audience: every backend. An empty audience: nobody."""
+RECORD_SCHEMAS = MappingProxyType({1: "mien-consent-record-1", 2: "mien-consent-record-2"})
 
 DEFAULT_TERM = timedelta(days=365)  # as the terms say
-LONGEST_TERM = timedelta(days=3652)  # ten calendar years have 3652 or 3653 days; NO FAKES Act text: at most ten years
-LIVE_FOR = timedelta(
-    minutes=15
-)  # reading the terms and choosing takes minutes; longer, and someone else may hold the phone
-CLOCKS_APART = timedelta(seconds=5)  # between the machine that judged and the one that grants
 
-_MAX_EVENTS = 64
-_MAX_AUDIENCE = 64
-_MAX_WORDS = 64
-_MAX_WORD_CHARS = 64
-_MAX_SECONDS = 3600
-_MAX_USES = 1_000_000
-_MAX_TEXT_CHARS = 300
+_MAX_EVENTS = 128
+_KEPT_FOR_STOPPING = 6  # places at the end for a suspension by each party and the revocation
 _MAX_RECORD_CHARS = 2**20  # of a signed record, base64 and all
 
 _Names = TypeVar("_Names", bound=StrEnum)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/+-]{0,199}")
-_BACKEND = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-class ConsentState(StrEnum):
-    """The ten event states of ISO/IEC TS 27560. Only ``given`` and ``renewed`` allow a use."""
-
-    UNKNOWN = "unknown"
-    REQUESTED = "requested"
-    DEFERRED = "deferred"
-    REFUSED = "refused"
-    GIVEN = "given"
-    RENEWED = "renewed"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
-    TERMINATED = "terminated"
-    INVALIDATED = "invalidated"
-
-    @property
-    def allows_use(self) -> bool:
-        return self in (ConsentState.GIVEN, ConsentState.RENEWED)
-
-
-class RevokedBy(StrEnum):
-    """Who ended it, and so which state it ends in.
-
-    subject     the person: withdrawn.
-    app         the operator's server on the person's word: withdrawn.
-    controller  the organisation of its own accord: terminated.
-    review      the live check or the record turned out to be wrong: invalidated.
-    """
-
-    SUBJECT = "subject"
-    APP = "app"
-    CONTROLLER = "controller"
-    REVIEW = "review"
-
-    @property
-    def state(self) -> ConsentState:
-        match self:
-            case RevokedBy.SUBJECT | RevokedBy.APP:
-                return ConsentState.WITHDRAWN
-            case RevokedBy.CONTROLLER:
-                return ConsentState.TERMINATED
-            case RevokedBy.REVIEW:
-                return ConsentState.INVALIDATED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Controller:
-    """The organisation that answers for the processing.
-
-    contact : how the person reaches it, e.g. a mail address or a page.
-    jurisdiction : whose law applies, e.g. ``DE`` or ``US-CA`` (ISO 3166).
-    storage_location : where the data lies, same form.
-    """
-
-    name: str
-    contact: str
-    jurisdiction: str
-    storage_location: str
-
-    def __post_init__(self) -> None:
-        for text in (self.name, self.contact, self.jurisdiction, self.storage_location):
-            if not text.strip() or len(text) > _MAX_TEXT_CHARS or not text.isprintable():
-                raise ConsentInvalid(
-                    "a controller has name, contact, jurisdiction and place", code="controller_invalid"
-                )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Bounds the person set.
-
-    max_seconds : longest clip, 1 to 3600 s.
-    forbidden_words : words or phrases the double must not say (see :func:`consent.gate.says_forbidden`).
-    uses : how many permits may be given altogether; ``None`` for no bound.
-    """
-
-    max_seconds: int
-    forbidden_words: tuple[str, ...] = ()
-    uses: int | None = None
-
-    def __post_init__(self) -> None:
-        words = self.forbidden_words
-        sound = (
-            1 <= self.max_seconds <= _MAX_SECONDS
-            and len(words) <= _MAX_WORDS
-            and all(plain_words(word) and len(word) <= _MAX_WORD_CHARS for word in words)
-            and (self.uses is None or 1 <= self.uses <= _MAX_USES)
-        )
-        if not sound:
-            raise ConsentInvalid(
-                f"limits need 1 to {_MAX_SECONDS} s, at most {_MAX_WORDS} words and 1 to {_MAX_USES} uses",
-                code="limits_invalid",
-            )
-        object.__setattr__(self, "forbidden_words", tuple(sorted({plain_words(word) for word in words})))
-
-    def within(self, other: Limits) -> bool:
-        return (
-            self.max_seconds <= other.max_seconds
-            and set(self.forbidden_words) >= set(other.forbidden_words)
-            and (other.uses is None or (self.uses is not None and self.uses <= other.uses))
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What may be done, by whom, within which bounds, until when (half-open: no longer at ``expires_at``)."""
-
-    purposes: tuple[Purpose, ...]
-    audience: tuple[str, ...]
-    limits: Limits
-    expires_at: datetime
-
-    def __post_init__(self) -> None:
-        if not self.purposes:
-            raise ConsentInvalid("a consent needs at least one purpose", code="purposes_empty")
-        every = self.audience == (EVERY_BACKEND,)
-        named = len(self.audience) <= _MAX_AUDIENCE and all(_BACKEND.fullmatch(name) for name in self.audience)
-        if not every and not named:
-            raise ConsentInvalid(f"audience is * or at most {_MAX_AUDIENCE} backend names", code="audience_invalid")
-        if self.expires_at.tzinfo is None:
-            raise ConsentInvalid("expiry needs a zone", code="expiry_out_of_range")
-        object.__setattr__(self, "purposes", tuple(purpose for purpose in Purpose if purpose in self.purposes))
-        object.__setattr__(self, "audience", tuple(sorted(set(self.audience))))
-
-    def covers(self, backend: str) -> bool:
-        return self.audience == (EVERY_BACKEND,) or backend in self.audience
-
-    def within(self, other: Scope) -> bool:
-        """Nothing that ``other`` does not allow as well."""
-        return (
-            set(self.purposes) <= set(other.purposes)
-            and (other.audience == (EVERY_BACKEND,) or set(self.audience) <= set(other.audience))
-            and self.limits.within(other.limits)
-            and self.expires_at <= other.expires_at
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveBinding:
-    """Which live check a consent stands on. ``policy`` is ``name@version``; ``models`` role to model version.
-
-    path, extra_time : what the person chose to be asked for; ``None`` in records from before there was a choice.
-    least_similarity : of the person to the start of the recording, over all phases, in thousandths of the cosine; ``None`` when
-    the verdict does not have it. checks_sha256 : digest of every check's name, outcome, value, limit and unit, so that a
-    verdict handed over later can be held against this record.
-    """
-
-    challenge_id: str
-    nonce: str
-    capture_sha256: str
-    policy: str
-    assurance: Assurance
-    models: dict[str, str]
-    judged_at: datetime
-    path: Path | None = None
-    extra_time: bool | None = None
-    least_similarity: int | None = None
-    checks_sha256: str | None = None
-
-    def __post_init__(self) -> None:
-        if not is_sha256(self.capture_sha256):
-            raise ConsentInvalid("capture hash is not a SHA-256 in hex", code="not_live")
-
-    @classmethod
-    def bind(cls, live: Live) -> LiveBinding:
-        return cls(
-            challenge_id=live.challenge_id,
-            nonce=live.nonce,
-            capture_sha256=live.capture_sha256,
-            policy=live.policy,
-            assurance=live.assurance,
-            models=dict(sorted(live.models.items())),
-            judged_at=live.judged_at,
-            path=live.path,
-            extra_time=live.extra_time,
-            least_similarity=_least_similarity(live),
-            checks_sha256=checks_digest(live.results),
-        )
-
-
-def _least_similarity(live: Live) -> int | None:
-    found = [r.value for r in live.results if r.name == "same_person" and r.value is not None]
-    return round(1000 * found[0]) if found else None
-
-
-def checks_digest(results: Sequence[CheckResult]) -> str:
-    """SHA-256 in hex of the checks, in their order: one line each with name, outcome, value, limit and unit, separated by tabs.
-    Numbers as Python's ``repr`` of a float writes them: the shortest text that reads back the same."""
-    lines = ("\t".join((r.name, r.outcome, _number(r.value), _number(r.limit), r.unit)) for r in results)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else repr(float(value))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """A person agreed.
-
-    subject_id : a pseudonym. template_commitment : see :func:`consent.gate.commit_template`.
-    """
-
-    consent_id: str
-    at: datetime
-    subject_id: str
-    controller: Controller
-    terms_version: str
-    terms_language: str
-    terms_sha256: str
-    scope: Scope
-    template_commitment: str
-    live: LiveBinding
-    number: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        for name in (self.consent_id, self.subject_id):
-            if not _ID.fullmatch(name):
-                raise ConsentInvalid("an id is 1 to 200 letters, digits and _.:@/+-", code="id_invalid")
-        if not is_sha256(self.template_commitment):
-            raise ConsentInvalid("template commitment is not 64 hex digits", code="commitment_invalid")
-        if not self.at - LIVE_FOR <= self.live.judged_at <= self.at + CLOCKS_APART:
-            raise ConsentInvalid(f"the live check must be at most {LIVE_FOR} old", code="live_not_fresh")
-        if not self.at < self.scope.expires_at <= self.at + LONGEST_TERM:
-            raise ConsentInvalid(
-                f"expiry must lie within {LONGEST_TERM.days} days from now", code="expiry_out_of_range"
-            )
-
-    @property
-    def kind(self) -> str:
-        return "consent.granted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowed:
-    """The person took part of it back. ``scope`` is all that is left; :func:`fold` checks that it is less."""
-
-    consent_id: str
-    number: int
-    at: datetime
-    scope: Scope
-
-    @property
-    def kind(self) -> str:
-        return "consent.narrowed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoked:
-    """It ended."""
-
-    consent_id: str
-    number: int
-    at: datetime
-    by: RevokedBy
-
-    @property
-    def kind(self) -> str:
-        return "consent.revoked"
-
-
-ConsentEvent = Granted | Narrowed | Revoked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRecord:
-    """What all events of one consent add up to. Made by :func:`fold` only."""
+    """What all events of one consent add up to. Made by :func:`fold` only.
+
+    renewed : the last renewal. suspended : the suspensions that nobody resumed yet, one a party at most.
+    """
 
     granted: Granted
     scope: Scope
+    renewed: Renewed | None
+    suspended: tuple[Suspended, ...]
     revoked: Revoked | None
     events: tuple[ConsentEvent, ...]
 
@@ -355,31 +175,90 @@ class ConsentRecord:
         return self.granted.at
 
     @property
+    def last_interaction(self) -> datetime:
+        """When the person last had to do with it: the retention clock runs from there."""
+        return last_interaction(self.events)
+
+    @property
     def expires_at(self) -> datetime:
-        return self.scope.expires_at
+        """When it ends by itself: at the end of its term, or three years after the person last had to do with it."""
+        return ends(self.events)
+
+    @property
+    def destroy_by(self) -> datetime:
+        """When picture and templates must be gone: at its end, whichever came first."""
+        return self.expires_at if self.revoked is None else min(self.revoked.at, self.expires_at)
 
     @property
     def assurance(self) -> Assurance:
-        return self.granted.live.assurance
+        """Of the weakest live check it stands on: a stronger check later does not make the enrolment stronger."""
+        lives = [self.granted.live] if self.renewed is None else [self.granted.live, self.renewed.live]
+        return min((live.assurance for live in lives), key=lambda assurance: assurance.rank)
 
     @property
     def template_commitment(self) -> str:
         return self.granted.template_commitment
 
     def state_at(self, now: datetime) -> ConsentState:
-        """What held at that time, by what is known today. The gate asks for ``revoked`` first, whatever the time."""
-        if now < self.granted.at:
-            return ConsentState.UNKNOWN
-        if self.revoked is not None and now >= self.revoked.at:
-            return self.revoked.by.state
-        if now >= self._expired_from(now):
-            return ConsentState.EXPIRED
-        return ConsentState.GIVEN
+        """What held at that time, by what is known today. The gate asks for ``revoked`` and ``suspended`` first, whatever
+        the time."""
+        return state_of(self.events, now)
 
-    def _expired_from(self, now: datetime) -> datetime:
-        """The expiry that was in force at ``now``: an earlier one that was chosen later did not hold yet."""
-        scopes = [event.scope for event in self.events if not isinstance(event, Revoked) and event.at <= now]
-        return scopes[-1].expires_at
+    def standing_at(self, now: datetime) -> Standing:
+        """Where it stands now, as far as it decides what may follow."""
+        if self.revoked is not None:
+            return Standing.ENDED
+        if now >= self.expires_at:
+            return Standing.EXPIRED
+        return Standing.SUSPENDED if self.suspended else Standing.IN_FORCE
+
+
+# --- what people do --------------------------------------------------------------------------------------------------
+
+
+def ask(
+    *,
+    consent_id: str,
+    subject_id: str,
+    controller: Controller,
+    purposes: Iterable[Purpose],
+    now: datetime,
+    after: Sequence[BeforeConsent] = (),
+) -> Requested:
+    """Somebody is asked whether they agree; ``after`` they put it off before, under the same id.
+
+    Raises:
+        ConsentInvalid: codes ``id_invalid``, ``purpose_unknown``, ``consent_refused``, ``consent_missing`` (asked already).
+    """
+    number, at = _next_before(after, Kind.REQUESTED, now)
+    return Requested(
+        consent_id=consent_id,
+        number=number,
+        at=at,
+        subject_id=subject_id,
+        controller=controller,
+        purposes=tuple(purposes),
+    )
+
+
+def defer(asked: Sequence[BeforeConsent], *, now: datetime) -> Deferred:
+    """Not now. Raises: ConsentInvalid, code ``consent_refused``, or ``consent_missing`` when nobody asked."""
+    number, at = _next_before(asked, Kind.DEFERRED, now)
+    return Deferred(consent_id=asked[0].consent_id, number=number, at=at)
+
+
+def refuse(asked: Sequence[BeforeConsent], *, now: datetime) -> Refused:
+    """No. Raises: ConsentInvalid, code ``consent_refused``, or ``consent_missing`` when nobody asked."""
+    number, at = _next_before(asked, Kind.REFUSED, now)
+    return Refused(consent_id=asked[0].consent_id, number=number, at=at)
+
+
+def _next_before(asked: Sequence[BeforeConsent], kind: Kind, now: datetime) -> tuple[int, datetime]:
+    standing = Standing.NOTHING
+    for event in asked:
+        standing = advance(standing, event.kind)
+    advance(standing, kind)
+    return len(asked), max(now, asked[-1].at) if asked else now
 
 
 def grant(
@@ -395,20 +274,19 @@ def grant(
     template_commitment: str,
     expires_at: datetime | None,
     now: datetime,
+    makers: Iterable[str] = (EVERYONE,),
+    approval: ApprovalRule = ApprovalRule.NEVER,
+    check_sha256: str | None = None,
 ) -> Granted:
     """A person, just shown live, agrees to these words and choices. ``expires_at=None`` means :data:`DEFAULT_TERM`.
 
     Raises:
         ConsentInvalid: codes ``not_live``, ``live_not_fresh``, ``terms_unknown``, ``terms_outdated``,
-            ``purposes_empty``, ``purpose_unknown``, ``audience_invalid``, ``limits_invalid``, ``expiry_out_of_range``,
-            ``id_invalid``, ``commitment_invalid``.
+            ``purposes_empty``, ``purpose_unknown``, ``audience_invalid``, ``makers_invalid``, ``limits_invalid``,
+            ``territory_invalid``, ``category_unknown``, ``expiry_out_of_range``, ``id_invalid``, ``commitment_invalid``.
     """
-    if not isinstance(live, Live):  # a NotLive has the same fields but one; types alone do not stop a caller
-        raise ConsentInvalid("a consent needs a Live verdict", code="not_live")
-    if by_sha256(terms.sha256) != terms:
-        raise ConsentInvalid("these terms were never released", code="terms_unknown")
-    if terms != current(terms.language):
-        raise ConsentInvalid("these terms were replaced by a newer version", code="terms_outdated")
+    _check_live(live)
+    check_words(terms)
     return Granted(
         consent_id=consent_id,
         at=now,
@@ -418,14 +296,31 @@ def grant(
         terms_language=terms.language,
         terms_sha256=terms.sha256,
         scope=Scope(
-            purposes=_purposes(purposes),
+            purposes=known_purposes(purposes),
             audience=tuple(audience),
             limits=limits,
             expires_at=now + DEFAULT_TERM if expires_at is None else expires_at,
+            makers=tuple(makers),
+            approval=approval,
         ),
         template_commitment=template_commitment,
         live=LiveBinding.bind(live),
+        check_sha256=check_sha256,
     )
+
+
+def _check_live(live: Live) -> None:
+    if not isinstance(live, Live):  # a NotLive has the same fields but one; types alone do not stop a caller
+        raise ConsentInvalid("a consent needs a Live verdict", code="not_live")
+
+
+def check_words(terms: Terms) -> None:
+    """Raises: ConsentInvalid when these words were never released (``terms_unknown``) or are today's no more
+    (``terms_outdated``)."""
+    if by_sha256(terms.sha256) != terms:
+        raise ConsentInvalid("these terms were never released", code="terms_unknown")
+    if terms != current(terms.language):
+        raise ConsentInvalid("these terms were replaced by a newer version", code="terms_outdated")
 
 
 def narrow(
@@ -435,6 +330,8 @@ def narrow(
     audience: Iterable[str] | None = None,
     limits: Limits | None = None,
     expires_at: datetime | None = None,
+    makers: Iterable[str] | None = None,
+    approval: ApprovalRule | None = None,
     now: datetime,
 ) -> Narrowed:
     """Take part of a consent back; ``None`` leaves that part as it is.
@@ -443,24 +340,104 @@ def narrow(
         ConsentInvalid: codes ``not_narrower`` (anything would be more, or nothing would be less), ``consent_revoked``,
             ``consent_expired``, ``too_many_changes``, and those of a scope as in :func:`grant`.
     """
-    if record.revoked is not None:
-        raise ConsentInvalid("a revoked consent cannot be narrowed", code="consent_revoked")
-    at = _not_before(record, now)
-    if at >= record.expires_at:
-        raise ConsentInvalid("an expired consent cannot be narrowed", code="consent_expired")
-    if len(record.events) >= _MAX_EVENTS - 1:  # the last place is kept for the revocation
-        raise ConsentInvalid("changed too often; revoke it instead", code="too_many_changes")
-    scope = Scope(
-        purposes=record.purposes if purposes is None else _purposes(purposes),
-        audience=record.audience if audience is None else tuple(audience),
-        limits=record.limits if limits is None else limits,
-        expires_at=record.expires_at if expires_at is None else expires_at,
-    )
+    at = _may(record, Kind.NARROWED, now)
+    scope = _changed(record.scope, purposes, audience, limits, expires_at, makers, approval)
     if scope == record.scope or not scope.within(record.scope):
         raise ConsentInvalid("a narrowing takes something back and adds nothing", code="not_narrower")
     if scope.expires_at <= at:
         raise ConsentInvalid("expiry must be later than now; to end it now, revoke it", code="expiry_out_of_range")
     return Narrowed(consent_id=record.consent_id, number=len(record.events), at=at, scope=scope)
+
+
+def renew(
+    record: ConsentRecord,
+    live: Live,
+    *,
+    terms: Terms,
+    enrolled: Sequence[FaceTemplate],
+    shown: Sequence[FaceTemplate],
+    same_person: float,
+    purposes: Iterable[Purpose] | None = None,
+    audience: Iterable[str] | None = None,
+    limits: Limits | None = None,
+    expires_at: datetime | None = None,
+    makers: Iterable[str] | None = None,
+    approval: ApprovalRule | None = None,
+    now: datetime,
+) -> Renewed:
+    """A new term for what still stands, or for part of it. ``expires_at=None`` means :data:`DEFAULT_TERM` from now.
+
+    ``enrolled``: the templates of this consent. ``shown``: those of the new live check. ``same_person``: least cosine.
+
+    1. It stands: not suspended, expired or ended.
+    2. The check is live and fresh, was used for nothing in this record before, and the words are today's.
+    3. Everyone shown in the new check is the person who enrolled.
+    4. Nothing but the term is more than what stands.
+
+    Raises:
+        ConsentInvalid: codes ``not_same_person``, ``live_reused``, ``not_within``, ``consent_revoked``,
+            ``consent_expired``, ``consent_suspended``, ``too_many_changes``, and those of :func:`grant`.
+    """
+    at = _may(record, Kind.RENEWED, now)  # 1
+    _check_live(live)  # 2
+    check_words(terms)
+    if live.challenge_id in _challenges(record.events):
+        raise ConsentInvalid("a renewal needs a live check of its own", code="live_reused")
+    if not _all_of(shown, enrolled, same_person):  # 3
+        raise ConsentInvalid("the new check does not show who enrolled", code="not_same_person")
+    end = at + DEFAULT_TERM if expires_at is None else expires_at
+    scope = _changed(record.scope, purposes, audience, limits, end, makers, approval)
+    if not scope.within_but_for_time(record.scope):  # 4
+        raise ConsentInvalid("a renewal adds nothing but time; more is a new consent", code="not_within")
+    return Renewed(
+        consent_id=record.consent_id,
+        number=len(record.events),
+        at=at,
+        scope=scope,
+        terms_version=terms.version,
+        terms_language=terms.language,
+        terms_sha256=terms.sha256,
+        live=LiveBinding.bind(live),
+    )
+
+
+def _all_of(shown: Sequence[FaceTemplate], enrolled: Sequence[FaceTemplate], same_person: float) -> bool:
+    """Every shown template is like some enrolled one. None shown or enrolled: no."""
+    try:
+        return bool(shown and enrolled) and all(
+            max(similarity(one, other) for other in enrolled) >= same_person for one in shown
+        )
+    except ContractMismatch:  # made by another model: it cannot be told
+        return False
+
+
+def _challenges(events: Sequence[ConsentEvent]) -> set[str]:
+    return {event.live.challenge_id for event in events if isinstance(event, Granted | Renewed)}
+
+
+def suspend(record: ConsentRecord, *, by: Party, now: datetime) -> Suspended:
+    """Nothing passes from now on, until this is resumed. The person can always do this while the consent stands.
+
+    Raises:
+        ConsentInvalid: codes ``already_suspended`` (by the same party), ``consent_revoked``, ``consent_expired``.
+    """
+    at = _may(record, Kind.SUSPENDED, now)
+    if by in {suspension.by for suspension in record.suspended}:
+        raise ConsentInvalid(f"suspended by {by} already", code="already_suspended")
+    return Suspended(consent_id=record.consent_id, number=len(record.events), at=at, by=Party(by))
+
+
+def resume(record: ConsentRecord, *, of: Party, by: Party, now: datetime) -> Resumed:
+    """End the suspension that ``of`` had made.
+
+    Raises:
+        ConsentInvalid: codes ``resume_not_allowed``, ``not_suspended`` (by that party), ``consent_revoked``,
+            ``consent_expired``, ``consent_in_force``, ``too_many_changes``.
+    """
+    at = _may(record, Kind.RESUMED, now)
+    if of not in {suspension.by for suspension in record.suspended}:
+        raise ConsentInvalid(f"not suspended by {of}", code="not_suspended")
+    return Resumed(consent_id=record.consent_id, number=len(record.events), at=at, of=Party(of), by=Party(by))
 
 
 def revoke(record: ConsentRecord, *, by: RevokedBy, now: datetime) -> Revoked:
@@ -469,58 +446,113 @@ def revoke(record: ConsentRecord, *, by: RevokedBy, now: datetime) -> Revoked:
     Raises:
         ConsentInvalid: code ``consent_revoked`` when it has ended already.
     """
-    if record.revoked is not None:
-        raise ConsentInvalid("the consent was revoked already", code="consent_revoked")
-    return Revoked(
-        consent_id=record.consent_id, number=len(record.events), at=_not_before(record, now), by=RevokedBy(by)
+    at = _may(record, Kind.REVOKED, now)
+    return Revoked(consent_id=record.consent_id, number=len(record.events), at=at, by=RevokedBy(by))
+
+
+def _may(record: ConsentRecord, kind: Kind, now: datetime) -> datetime:
+    """The event's time, if it may happen now. The last places are kept for what stops a consent."""
+    at = max(now, record.events[-1].at)
+    advance(record.standing_at(at), kind)
+    stops = kind in (Kind.SUSPENDED, Kind.REVOKED)
+    if len(record.events) >= _MAX_EVENTS - (0 if stops else _KEPT_FOR_STOPPING):
+        raise ConsentInvalid("changed too often; revoke it instead", code="too_many_changes")
+    return at
+
+
+def _changed(
+    scope: Scope,
+    purposes: Iterable[Purpose] | None,
+    audience: Iterable[str] | None,
+    limits: Limits | None,
+    expires_at: datetime | None,
+    makers: Iterable[str] | None,
+    approval: ApprovalRule | None,
+) -> Scope:
+    return Scope(
+        purposes=scope.purposes if purposes is None else known_purposes(purposes),
+        audience=scope.audience if audience is None else tuple(audience),
+        limits=scope.limits if limits is None else limits,
+        expires_at=scope.expires_at if expires_at is None else expires_at,
+        makers=scope.makers if makers is None else tuple(makers),
+        approval=scope.approval if approval is None else approval,
     )
-
-
-def _not_before(record: ConsentRecord, now: datetime) -> datetime:
-    return max(now, record.events[-1].at)
-
-
-def _purposes(given: Iterable[Purpose]) -> tuple[Purpose, ...]:
-    try:
-        return tuple(Purpose(purpose) for purpose in given)
-    except ValueError as error:
-        raise ConsentInvalid(f"purposes are {', '.join(Purpose)}", code="purpose_unknown") from error
 
 
 def fold(events: Sequence[ConsentEvent]) -> ConsentRecord:
     """The record these events add up to.
 
-    1. The first is ``Granted`` and nothing else is.
-    2. All are of one consent, numbered 0, 1, 2 ... without a gap, and time never goes back.
-    3. Every narrowing is within what was left, and came before that expired.
-    4. ``Revoked`` is the last.
+    1. All are of one consent, numbered 0, 1, 2 ... without a gap, and time never goes back.
+    2. Each may follow what was before it (:data:`TRANSITIONS`), with expiry by the times of the events.
+    3. Every narrowing is less than what was left; every renewal is not more, but for its term, and has its own live check.
+    4. Nobody suspends twice, and what is resumed was suspended.
+    5. It was granted.
 
     Raises:
         RecordInvalid: when they are not so.
     """
-    if not events or not isinstance(events[0], Granted):  # 1
-        raise RecordInvalid("a consent begins with being granted")
     if len(events) > _MAX_EVENTS:
         raise RecordInvalid(f"more than {_MAX_EVENTS} events")
-    granted = events[0]
-    scope, revoked, last_at = granted.scope, None, granted.at
-    for number, event in enumerate(events[1:], start=1):
-        if isinstance(event, Granted):  # 1
-            raise RecordInvalid(f"event {number} grants again")
-        if event.consent_id != granted.consent_id or event.number != number or event.at < last_at:  # 2
+    folded: ConsentRecord | None = None
+    standing, last_at = Standing.NOTHING, None
+    for number, event in enumerate(events):
+        first = events[0]
+        if event.consent_id != first.consent_id or event.number != number or (last_at and event.at < last_at):  # 1
             raise RecordInvalid(f"event {number} is not the next event of this consent")
-        if revoked is not None:  # 4
-            raise RecordInvalid(f"event {number} comes after the revocation")
         last_at = event.at
-        if isinstance(event, Revoked):
-            revoked = event
+        if folded is not None:
+            standing = folded.standing_at(event.at)
+        try:
+            standing = advance(standing, event.kind)  # 2
+        except ConsentInvalid as error:
+            raise RecordInvalid(f"event {number}: {error}") from error
+        if isinstance(event, Requested | Deferred | Refused):
             continue
-        if event.scope == scope or not event.scope.within(scope):  # 3
-            raise RecordInvalid(f"event {number} narrows to something that is not less")
-        if not event.at < event.scope.expires_at:
-            raise RecordInvalid(f"event {number} is later than the expiry")
-        scope = event.scope
-    return ConsentRecord(granted=granted, scope=scope, revoked=revoked, events=tuple(events))
+        folded = _applied(folded, event, tuple(events[: number + 1]))  # 3, 4
+    if folded is None:  # 5
+        raise RecordInvalid("nothing was granted")
+    return folded
+
+
+def _applied(record: ConsentRecord | None, event: ConsentEvent, events: tuple[ConsentEvent, ...]) -> ConsentRecord:
+    """The record after one more event that may follow."""
+    if record is None:
+        if not isinstance(event, Granted):
+            raise RecordInvalid("a consent begins with being granted")
+        return ConsentRecord(granted=event, scope=event.scope, renewed=None, suspended=(), revoked=None, events=events)
+    wrong: str | None = None
+    changed = replace(record, events=events)
+    match event:
+        case Narrowed():
+            if event.scope == record.scope or not event.scope.within(record.scope):
+                wrong = "narrows to something that is not less"
+            elif not event.at < event.scope.expires_at:
+                wrong = "is later than the expiry"
+            changed = replace(changed, scope=event.scope)
+        case Renewed():
+            if not event.scope.within_but_for_time(record.scope):
+                wrong = "renews more than what stood"
+            elif event.live.challenge_id in _challenges(record.events):
+                wrong = "stands on a live check that was used before"
+            changed = replace(changed, scope=event.scope, renewed=event)
+        case Suspended():
+            if event.by in {suspension.by for suspension in record.suspended}:
+                wrong = "suspends twice"
+            changed = replace(changed, suspended=(*record.suspended, event))
+        case Resumed():
+            left = tuple(suspension for suspension in record.suspended if suspension.by != event.of)
+            if left == record.suspended:
+                wrong = "resumes what was not suspended"
+            changed = replace(changed, suspended=left)
+        case Revoked():
+            changed = replace(changed, revoked=event)
+        case Requested() | Deferred() | Refused() | Granted():  # the table lets none of them follow a grant
+            wrong = "comes before a consent"
+        case _:
+            assert_never(event)
+    if wrong is not None:
+        raise RecordInvalid(f"event {event.number} {wrong}")
+    return changed
 
 
 # --- as bytes --------------------------------------------------------------------------------------------------------
@@ -565,10 +597,12 @@ def read_record(compact: str, keys: KeySet) -> ConsentRecord:
     except SignatureInvalid as error:
         raise RecordInvalid("the record is not signed by these keys, or is no consent record") from error
     try:
+        schema = _schema(RECORD_SCHEMAS, payload.text("schema_version"))
         record = fold([_event(Members(item)) for item in payload.items("events")])  # 2
-        said = {name: payload.take(name) for name in _record_json(record) if name != "events"}
+        wanted = _record_json(record) if schema == 2 else _record_json_1(record)
+        del wanted["schema_version"], wanted["events"]
+        same = encode({name: payload.take(name) for name in wanted}) == encode(wanted)  # 3
         payload.end()
-        same = encode(said) == encode({k: v for k, v in _record_json(record).items() if k != "events"})  # 3
     except (Malformed, ConsentInvalid) as error:
         raise RecordInvalid("the record has another shape than its schema") from error
     if not same:
@@ -577,14 +611,59 @@ def read_record(compact: str, keys: KeySet) -> ConsentRecord:
 
 
 def _record_json(record: ConsentRecord) -> dict[str, Json]:
+    """Schema 2."""
     granted = record.granted
     last = record.events[-1]
+    idle = granted.schema != 1
     return {
-        "schema_version": RECORD_SCHEMA,
+        "schema_version": RECORD_SCHEMAS[2],
+        "record_id": record.consent_id,
+        "pii_principal_id": record.subject_id,
+        "privacy_notice": _notice_json(record.renewed or granted),
+        "pii_controllers": [controller_json(granted.controller, 2)],
+        "authority_party": {"type": granted.authority},
+        "jurisdiction": granted.controller.jurisdiction,
+        "storage_locations": [granted.controller.storage_location],
+        "processing_locations": [granted.controller.storage_location],
+        "lawful_basis": "explicit_consent",
+        "collection_method": "live_check",
+        "processing_methods": ["compare_with_request", "generate_likeness"],
+        "pii_types": ["face_picture", "face_template"],
+        "special_category": "biometric",
+        "recipient_third_parties": list(record.audience),
+        "geographic_restriction": list(record.limits.territories),
+        "retention_period": {
+            "rule": "end_of_purpose_or_three_years_idle" if idle else "until_expiry_or_withdrawal",
+            "last_interaction": write_instant(record.last_interaction),
+            "destroy_by": write_instant(record.destroy_by),
+            "purposes_ended": None if record.revoked is None else write_instant(record.revoked.at),
+        },
+        "withdrawal_method": {"steps": 1, "when": "any_time", "route": granted.controller.withdrawal},
+        "privacy_rights": ["access", "rectification", "erasure", "portability", "withdrawal", "complaint"],
+        "event_state": state_of(record.events, last.at),
+        "event_time": write_instant(last.at),
+        "suspended_by": [suspension.by for suspension in record.suspended],
+        "scope": _scope_json(record.scope, 2),
+        "assurance": record.assurance,
+        "events": [_event_json(event) for event in record.events],
+    }
+
+
+def _record_json_1(record: ConsentRecord) -> dict[str, Json]:
+    """Schema 1, as the first release signed it.
+
+    Raises:
+        Malformed: when an event is in it that schema 1 did not have.
+    """
+    granted, last = record.granted, record.events[-1]
+    if not all(isinstance(e, Granted | Narrowed | Revoked) and e.schema == 1 for e in record.events):
+        raise Malformed("an event of a later schema")
+    return {
+        "schema_version": RECORD_SCHEMAS[1],
         "record_id": record.consent_id,
         "pii_principal_id": record.subject_id,
         "privacy_notice": _notice_json(granted),
-        "pii_controllers": [_controller_json(granted.controller)],
+        "pii_controllers": [controller_json(granted.controller, 1)],
         "jurisdiction": granted.controller.jurisdiction,
         "storage_locations": [granted.controller.storage_location],
         "lawful_basis": "explicit_consent",
@@ -595,69 +674,125 @@ def _record_json(record: ConsentRecord) -> dict[str, Json]:
         "withdrawal_method": "one_step_any_time",
         "event_state": last.by.state if isinstance(last, Revoked) else ConsentState.GIVEN,
         "event_time": write_instant(last.at),
-        "scope": _scope_json(record.scope),
+        "scope": _scope_json(record.scope, 1),
         "assurance": record.assurance,
         "events": [_event_json(event) for event in record.events],
     }
 
 
 def _event_json(event: ConsentEvent) -> dict[str, Json]:
+    schema = event.schema if isinstance(event, Granted | Narrowed | Revoked) else 2
     common: dict[str, Json] = {
-        "schema_version": EVENT_SCHEMA,
+        "schema_version": EVENT_SCHEMAS[schema],
         "kind": event.kind,
         "record_id": event.consent_id,
         "number": event.number,
         "event_time": write_instant(event.at),
+        "event_state": _event_state(event),
     }
     match event:
-        case Granted():
+        case Requested():
             return common | {
-                "event_state": ConsentState.GIVEN,
-                "event_type": "explicitly_expressed",
                 "pii_principal_id": event.subject_id,
-                "pii_controller": _controller_json(event.controller),
+                "pii_controller": controller_json(event.controller, 2),
+                "purposes": list(event.purposes),
+            }
+        case Deferred() | Refused():
+            return common
+        case Granted():
+            newer: dict[str, Json] = {"authority_party": {"type": event.authority}, "check_sha256": event.check_sha256}
+            return (
+                common
+                | {
+                    "event_type": "explicitly_expressed",
+                    "pii_principal_id": event.subject_id,
+                    "pii_controller": controller_json(event.controller, schema),
+                    "privacy_notice": _notice_json(event),
+                    "scope": _scope_json(event.scope, schema),
+                    "template_commitment": event.template_commitment,
+                    "live_check": _live_json(event.live),
+                }
+                | (newer if schema == 2 else {})
+            )
+        case Narrowed():
+            return common | {"scope": _scope_json(event.scope, schema)}
+        case Renewed():
+            return common | {
+                "event_type": "explicitly_expressed",
                 "privacy_notice": _notice_json(event),
-                "scope": _scope_json(event.scope),
-                "template_commitment": event.template_commitment,
+                "scope": _scope_json(event.scope, 2),
                 "live_check": _live_json(event.live),
             }
-        case Narrowed():
-            return common | {"event_state": ConsentState.GIVEN, "scope": _scope_json(event.scope)}
+        case Suspended():
+            return common | {"entity_id": event.by}
+        case Resumed():
+            return common | {"entity_id": event.by, "of": event.of}
         case Revoked():
-            return common | {"event_state": event.by.state, "entity_id": event.by}
+            return common | {"entity_id": event.by}
         case _:
             assert_never(event)
 
 
-def _notice_json(granted: Granted) -> dict[str, Json]:
+def _event_state(event: ConsentEvent) -> ConsentState:
+    """What the event says by itself. A resumption says ``given``: whether others still suspend is for the record to say."""
+    match event:
+        case Requested():
+            return ConsentState.REQUESTED
+        case Deferred():
+            return ConsentState.DEFERRED
+        case Refused():
+            return ConsentState.REFUSED
+        case Granted() | Narrowed() | Resumed():
+            return ConsentState.GIVEN
+        case Renewed():
+            return ConsentState.RENEWED
+        case Suspended():
+            return ConsentState.UNKNOWN
+        case Revoked():
+            return event.by.state
+        case _:
+            assert_never(event)
+
+
+def _notice_json(agreed: Granted | Renewed) -> dict[str, Json]:
     return {
-        "version": granted.terms_version,
-        "language": granted.terms_language,
-        "sha256": granted.terms_sha256,
+        "version": agreed.terms_version,
+        "language": agreed.terms_language,
+        "sha256": agreed.terms_sha256,
     }
 
 
-def _controller_json(controller: Controller) -> dict[str, Json]:
+def controller_json(controller: Controller, schema: int = 2) -> dict[str, Json]:
+    """As it is written in records."""
+    newer: dict[str, Json] = {"withdrawal": controller.withdrawal}
     return {
         "name": controller.name,
         "contact": controller.contact,
         "jurisdiction": controller.jurisdiction,
         "storage_location": controller.storage_location,
-    }
+    } | (newer if schema == 2 else {})
 
 
-def _scope_json(scope: Scope) -> dict[str, Json]:
+def _scope_json(scope: Scope, schema: int) -> dict[str, Json]:
     limits: dict[str, Json] = {
         "max_seconds": scope.limits.max_seconds,
         "forbidden_words": list(scope.limits.forbidden_words),
         "uses": scope.limits.uses,
     }
-    return {
+    shown: dict[str, Json] = {
         "purposes": list(scope.purposes),
         "recipients": list(scope.audience),
-        "limits": limits,
         "expires_at": write_instant(scope.expires_at),
     }
+    if schema == 1:
+        return shown | {"limits": limits}
+    allowed = scope.limits.allowed_categories
+    limits |= {
+        "forbidden_categories": list(scope.limits.forbidden_categories),
+        "allowed_categories": None if allowed is None else list(allowed),
+        "territories": list(scope.limits.territories),
+    }
+    return shown | {"limits": limits, "makers": list(scope.makers), "approval": scope.approval}
 
 
 def _live_json(live: LiveBinding) -> dict[str, Json]:
@@ -679,71 +814,166 @@ def _live_json(live: LiveBinding) -> dict[str, Json]:
     }
 
 
+def _schema(known: Mapping[int, str], text: str) -> int:
+    for number, name in known.items():
+        if name == text:
+            return number
+    raise Malformed("schema_version is unknown")
+
+
 def _event(members: Members) -> ConsentEvent:
-    members.exactly("schema_version", EVENT_SCHEMA)
-    kind, consent_id, number = members.text("kind"), members.text("record_id"), members.whole("number")
+    schema = _schema(EVENT_SCHEMAS, members.text("schema_version"))
+    kind, consent_id, number = (
+        _one_of(Kind, members.text("kind")),
+        members.text("record_id"),
+        members.whole("number"),
+    )
     at, state = members.instant("event_time"), members.text("event_state")
+    if schema == 1 and kind not in (Kind.GRANTED, Kind.NARROWED, Kind.REVOKED):
+        raise Malformed("kind is of a later schema")
     event: ConsentEvent
     match kind:
-        case "consent.granted":
-            members.exactly("event_type", "explicitly_expressed")
-            notice = members.members("privacy_notice")
-            event = Granted(
+        case Kind.REQUESTED:
+            event = Requested(
                 consent_id=consent_id,
+                number=number,
                 at=at,
                 subject_id=members.text("pii_principal_id"),
-                controller=_controller(members.members("pii_controller")),
-                terms_version=notice.text("version"),
-                terms_language=notice.text("language"),
-                terms_sha256=notice.sha256("sha256"),
-                scope=_scope(members.members("scope")),
+                controller=controller_from(members.members("pii_controller"), 2),
+                purposes=tuple(_one_of(Purpose, purpose) for purpose in members.texts("purposes")),
+            )
+        case Kind.DEFERRED:
+            event = Deferred(consent_id=consent_id, number=number, at=at)
+        case Kind.REFUSED:
+            event = Refused(consent_id=consent_id, number=number, at=at)
+        case Kind.GRANTED:
+            members.exactly("event_type", "explicitly_expressed")
+            version, language, sha256 = _notice(members.members("privacy_notice"))
+            event = Granted(
+                consent_id=consent_id,
+                number=number,
+                at=at,
+                subject_id=members.text("pii_principal_id"),
+                controller=controller_from(members.members("pii_controller"), schema),
+                terms_version=version,
+                terms_language=language,
+                terms_sha256=sha256,
+                scope=_scope(members.members("scope"), schema),
                 template_commitment=members.text("template_commitment"),
                 live=_live(members.members("live_check")),
+                authority=AuthorityType.SELF if schema == 1 else _authority(members.members("authority_party")),
+                check_sha256=None if schema == 1 else _text_or_none(members, "check_sha256"),
+                schema=schema,
             )
-            notice.end()
-        case "consent.narrowed":
-            event = Narrowed(consent_id=consent_id, number=number, at=at, scope=_scope(members.members("scope")))
-        case "consent.revoked":
-            by = _one_of(RevokedBy, members.text("entity_id"))
-            event = Revoked(consent_id=consent_id, number=number, at=at, by=by)
+        case Kind.NARROWED:
+            scope = _scope(members.members("scope"), schema)
+            event = Narrowed(consent_id=consent_id, number=number, at=at, scope=scope, schema=schema)
+        case Kind.RENEWED:
+            members.exactly("event_type", "explicitly_expressed")
+            version, language, sha256 = _notice(members.members("privacy_notice"))
+            event = Renewed(
+                consent_id=consent_id,
+                number=number,
+                at=at,
+                scope=_scope(members.members("scope"), 2),
+                terms_version=version,
+                terms_language=language,
+                terms_sha256=sha256,
+                live=_live(members.members("live_check")),
+            )
+        case Kind.SUSPENDED:
+            event = Suspended(consent_id=consent_id, number=number, at=at, by=_party(members, "entity_id"))
+        case Kind.RESUMED:
+            of, by = _party(members, "of"), _party(members, "entity_id")
+            event = Resumed(consent_id=consent_id, number=number, at=at, of=of, by=by)
+        case Kind.REVOKED:
+            ended_by = _one_of(RevokedBy, members.text("entity_id"))
+            event = Revoked(consent_id=consent_id, number=number, at=at, by=ended_by, schema=schema)
         case _:
-            raise Malformed("kind is unknown")
+            assert_never(kind)
     members.end()
-    wanted = event.by.state if isinstance(event, Revoked) else ConsentState.GIVEN
-    if state != wanted or number != event.number:
-        raise Malformed("state or number is not that of the event")
+    if state != _event_state(event):
+        raise Malformed("state is not that of the event")
     return event
 
 
-def _controller(members: Members) -> Controller:
+def _party(members: Members, name: str) -> Party:
+    return _one_of(Party, members.text(name))
+
+
+def _text_or_none(members: Members, name: str) -> str | None:
+    value = members.take(name)
+    if value is not None and not isinstance(value, str):
+        raise Malformed(f"{name} is neither text nor null")
+    return value
+
+
+def _authority(members: Members) -> AuthorityType:
+    kind = _one_of(AuthorityType, members.text("type"))
+    members.end()
+    return kind
+
+
+def _notice(members: Members) -> tuple[str, str, str]:
+    notice = members.text("version"), members.text("language"), members.sha256("sha256")
+    members.end()
+    return notice
+
+
+def controller_from(members: Members, schema: int = 2) -> Controller:
+    """What :func:`controller_json` wrote. Raises :class:`consent.canonical.Malformed` and ConsentInvalid."""
     controller = Controller(
         name=members.text("name"),
         contact=members.text("contact"),
         jurisdiction=members.text("jurisdiction"),
         storage_location=members.text("storage_location"),
+        withdrawal=None if schema == 1 else _text_or_none(members, "withdrawal"),
     )
     members.end()
     return controller
 
 
-def _scope(members: Members) -> Scope:
-    purposes, audience = members.texts("purposes"), members.texts("recipients")
-    of_limits = members.members("limits")
-    max_seconds, words = of_limits.whole("max_seconds"), of_limits.texts("forbidden_words")
-    uses = of_limits.take("uses")
-    if uses is not None and (not isinstance(uses, int) or isinstance(uses, bool)):
-        raise Malformed("uses is neither a number nor null")
-    of_limits.end()
+def _scope(members: Members, schema: int) -> Scope:
+    written = members.texts("purposes"), members.texts("recipients")
+    limits, of_limits = _limits(members.members("limits"), schema)
+    makers = (EVERYONE,) if schema == 1 else members.texts("makers")
     scope = Scope(
-        purposes=tuple(_one_of(Purpose, purpose) for purpose in purposes),
-        audience=audience,
-        limits=Limits(max_seconds=max_seconds, forbidden_words=words, uses=uses),
+        purposes=tuple(_one_of(Purpose, purpose) for purpose in written[0]),
+        audience=written[1],
+        limits=limits,
         expires_at=read_instant(members.text("expires_at")),
+        makers=makers,
+        approval=ApprovalRule.NEVER if schema == 1 else _one_of(ApprovalRule, members.text("approval")),
     )
     members.end()
-    if (scope.purposes, scope.audience, scope.limits.forbidden_words) != (purposes, audience, words):
+    if (scope.purposes, scope.audience, scope.makers) != (*written, makers) or not of_limits:
         raise Malformed("a list is not in order")
     return scope
+
+
+def _limits(members: Members, schema: int) -> tuple[Limits, bool]:
+    """The limits, and whether their lists were written in order."""
+    max_seconds, words = members.whole("max_seconds"), members.texts("forbidden_words")
+    uses = members.take("uses")
+    if uses is not None and (not isinstance(uses, int) or isinstance(uses, bool)):
+        raise Malformed("uses is neither a number nor null")
+    forbidden: tuple[str, ...] = ()
+    allowed: tuple[str, ...] | None = None
+    territories: tuple[str, ...] = (WORLD,)
+    if schema == 2:
+        forbidden, territories = members.texts("forbidden_categories"), members.texts("territories")
+        allowed = members.texts_or_none("allowed_categories")
+    members.end()
+    limits = Limits(
+        max_seconds=max_seconds,
+        forbidden_words=words,
+        uses=uses,
+        forbidden_categories=tuple(_one_of(ContentCategory, name) for name in forbidden),
+        allowed_categories=None if allowed is None else tuple(_one_of(ContentCategory, name) for name in allowed),
+        territories=territories,
+    )
+    lists = (limits.forbidden_words, limits.forbidden_categories, limits.allowed_categories, limits.territories)
+    return limits, lists == (words, forbidden, allowed, territories)
 
 
 def _live(members: Members) -> LiveBinding:
@@ -770,11 +1000,3 @@ def _one_of(names: type[_Names], text: str) -> _Names:
         return names(text)
     except ValueError as error:
         raise Malformed(f"not a {names.__name__}") from error
-
-
-def plain_words(text: str) -> str:
-    """Text as words are compared: without differences of width, case, invisible characters, punctuation and spacing.
-    Empty when there is nothing else in it."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    shown = (c for c in folded if unicodedata.category(c) != "Cf")  # zero-width joiners and the like
-    return " ".join("".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in shown).split())

@@ -254,9 +254,215 @@ _ZH_2026_11 = """
 关投诉。联系方式写在您的同意记录中。
 """
 
+_EN_2026_12 = """
+# Your face, your consent
+
+Version 2026-12
+
+These words ask you for two separate things. Part A is about checking that it is really you. Part B is about making a
+digital double of you. Each is a yes of its own and is recorded on its own. You can agree to Part A and refuse Part B, or put
+the answer off. Nothing is decided for you: every choice in Part B starts as "no".
+
+"We" and "us" mean the organisation that is named, with its contact, as the controller in your consent record. It
+answers for everything described here. "The service" means the Mien software that it runs.
+
+## Who can agree
+
+Only you, for yourself, and only if you are an adult where you live. You cannot agree for anyone else: not for a
+child, a friend, a partner or someone who has died. Agreeing is your free choice. If you refuse, you lose nothing but
+the double.
+
+## Part A: checking your face
+
+What is recorded. One short video of your face with sound. You read digits aloud and turn your head as asked.
+
+Why. To see that a live, consenting person is in front of the camera, that it is one and the same person from start to
+end, and that the recording was made now and for this request.
+
+What is worked out from it. Your head movements, your mouth movements, the digits you said, a score for signs of a
+screen or a print, and face templates. A face template is a list of numbers made from your face. It is biometric data:
+it can be used to recognise you. We use it only to compare you with yourself.
+
+How long it is kept. The recording is encrypted and deleted after the check, at the latest 24 hours after you made it.
+If you do not agree to Part B, or if the check does not succeed, the templates are deleted with it. We keep the result
+of the check and a fingerprint (a hash) of the recording. The fingerprint cannot be turned back into the recording; it
+stops the same recording from being used twice. When you say yes to this part by itself, what you agreed to and the date by
+which the recording and the templates are gone are written into a signed record, which you receive.
+
+If you would rather not be recorded, do not start. Ask the controller for another way to do what you came for.
+
+## Part B: making and using your digital double
+
+What is kept. One picture of your face and your face templates, taken from the recording of Part A. They are encrypted
+with a key that belongs to your consent alone.
+
+Why. So that clips can be made in which a made picture of you speaks or moves, and so that every request to make one
+can be checked: each face in it must match someone who agreed to exactly that use.
+
+What it may be used for. Each purpose is off until you turn it on:
+
+- Cameo (cameo): short, light clips.
+- Digital double (digital_double): longer clips in which your double speaks or acts.
+- Voice (voice): a made voice that sounds like you.
+- Advertising (advertising): promoting goods, services or causes.
+- Training (training): improving or making AI models with your data. Without this choice, nothing of yours is used for
+  training, by us or by anyone who makes clips.
+
+Who may use it. Only the generators that you name. If you name none, nobody can. If you choose "every generator", any
+one that is connected to the service can, within your other choices. A generator receives your picture only for a clip
+that was permitted.
+
+Who may ask. Only you, people whom you name, or everyone. You can also say that you want to be asked each time: then no
+clip is made before you said yes to that clip. If you do not answer, the answer is no.
+
+Limits. You can set the longest clip, words that your double must not say, what clips must not be about (or what alone
+they may be about), the countries where they may be published, and how many clips may be made. Those who ask must state
+what a clip is about and where it will be published. If they do not state what you limited, the answer is no.
+
+How long. One year, unless you choose another date. Never more than ten years. After that it ends by itself. It also
+ends three years after you last had anything to do with it, if that is earlier. It can be renewed before it ends, for a
+year or another time of at most ten years: with a new check that shows that it is you and a new yes from you, and never
+for more than you allow at that moment. What has ended is not renewed.
+
+Trying it out. You can ask the service at any time what your choices allow, and which of them stops the rest. Nothing is
+made by asking.
+
+What is always true. Every clip carries a visible label that it was made by AI and a signed, machine-readable mark
+that says so. Your name is in neither. Each clip needs a fresh permission from the service, and each request and each
+answer is written down. Nobody is told how similar a face is to yours; they learn only whether they may go on.
+
+What we do not do. We do not sell your face or your templates. We do not search for you in other pictures. We do not
+give your templates to the generators.
+
+## Changing your mind
+
+You can pause everything at any time, in one step. Nothing is permitted until it is resumed; what you paused, nobody
+but you resumes. The controller, an authority or a review of your check can pause it too; you see who did.
+
+You can withdraw at any time, in one step, without giving a reason and at no cost. You can also take back part of it:
+a purpose, a generator, a person who may ask, a country, a longer date. It takes effect at once:
+
+- No new clip is permitted, and clips still being made are stopped before they are released.
+- Your picture and your templates are destroyed by destroying the key that opens them, in backups too.
+- Clips that were already released stay marked as made by AI. Ask the controller to have them taken down; the service
+  can tell which clips were made under your consent.
+
+Withdrawing does not make wrong what was done before it.
+
+## What stays as proof
+
+Your consent record (what you agreed to, when, and for how long; under a made-up name, without your picture) is
+signed, and you receive it with a receipt. The service's ledger, which others can check, holds only scrambled codes
+(salted hashes) that prove the record existed and was not changed; they say nothing about you, and less still once the
+salt is destroyed. We keep the record for as long as we may have to prove that you agreed or withdrew, as the law at
+the place named in the record requires.
+
+## Your rights
+
+You can ask the controller to see what is held about you, to correct it, to have it deleted, and to receive a copy.
+You can complain to the data protection authority where you live. The contact is in your consent record.
+"""
+
+_ZH_2026_12 = """
+# 您的面容，由您同意
+
+版本 2026-12
+
+本文请您分别同意两件不同的事。第一部分是核实确为您本人；第二部分是制作您的数字分身。两项同意各自独立。您可
+以只同意第一部分而拒绝第二部分，也可以暂不答复。我们不会替您做决定：第二部分的每一项选择一开始都是“否”。
+
+“我们”指您的同意记录中列为控制者（个人信息处理者）并写明联系方式的组织，由其对本文所述的一切负责。“本服务”指
+该组织运行的 Mien 软件。
+
+## 谁可以同意
+
+只有您本人可以为自己同意，并且您在居住地须已成年。您不能替任何其他人同意：不能替儿童、朋友、伴侣，也不能替已故的
+人。是否同意由您自由决定。拒绝同意，除了没有数字分身以外，您不会有任何损失。
+
+## 第一部分：核实您的面容
+
+录制什么。一段带声音的短视频，内容是您的面部。您需要按提示朗读数字并转动头部。
+
+为什么。为了确认镜头前是一位活生生的、自愿同意的人，从头到尾是同一个人，并且这段录像是此刻为本次请求而录制的。
+
+从中得出什么。头部动作、嘴部动作、您说出的数字、画面是否像屏幕或照片的评分，以及人脸模板。人脸模板是由您的面容算
+出的一串数字，属于生物识别信息，可以用来识别您。我们只用它把您与您自己作比对。
+
+保存多久。录像加密保存，核实之后即删除，最迟不超过您录制后的 24 小时。如果您不同意第二部分，或者核实没有通过，人
+脸模板会一并删除。我们保留核实的结果和录像的指纹（哈希值）。指纹无法还原为录像，只用来防止同一段录像被使用两次。您单
+独同意这一部分时，您同意的内容以及录像和人脸模板最迟销毁的日期会写入经过签名的记录，并交给您。
+
+如果您不愿被录制，请不要开始，可以请控制者提供其他方式来办理您要办的事。
+
+## 第二部分：制作和使用您的数字分身
+
+保存什么。取自第一部分录像的一张面部图片和您的人脸模板，用一把只属于您这份同意的密钥加密。
+
+为什么。为了制作由您的虚拟形象说话或活动的短片，也为了核查每一次制作请求：其中的每一张脸，都必须与同意了这一具体
+用途的人相符。
+
+可以用来做什么。每项用途在您打开之前都是关闭的：
+
+- 客串（cameo）：简短、轻松的短片。
+- 数字分身（digital_double）：由您的分身说话或表演的较长短片。
+- 声音（voice）：合成的、听起来像您的声音。
+- 广告（advertising）：宣传商品、服务或主张。
+- 训练（training）：用您的数据改进或制作人工智能模型。没有这项选择，您的任何数据都不会被我们或任何制作短片的一方
+  用于训练。
+
+谁可以使用。只有您指定的生成程序。如果一个都不指定，就没有人可以使用。如果您选择“所有生成程序”，则接入本服务的
+任何生成程序都可以在您其他选择的范围内使用。只有为了制作已获许可的短片，生成程序才会收到您的图片。
+
+谁可以提出请求。只有您本人、您指定的人，或者所有人。您也可以要求每次都先征求您的意见：在您同意某一段短片之前，不会制
+作这段短片。您不答复，即为不同意。
+
+限制。您可以设定短片的最长时间、分身不得说出的词语、短片不得涉及的内容（或只能涉及的内容）、可以发布的国家或地区，以
+及最多可以制作多少段短片。提出请求的人必须说明短片涉及什么内容、在哪里发布。凡是您作了限制而对方没有说明的，一律不同
+意。
+
+期限。一年，除非您选择其他日期；最长不超过十年。到期自动终止。如果在此之前您已有三年与此事没有任何往来，则届时终止。到
+期之前可以续期，为期一年或最长不超过十年的其他时间：须有新的核实表明确为您本人，并有您新的同意，且绝不超出您当时所允许
+的范围。已经终止的不再续期。
+
+试一试。您可以随时询问本服务：您的选择允许哪些使用，其余的被其中哪一项所阻止。询问不会制作任何东西。
+
+始终如此的事。每段短片都带有“由人工智能生成”的可见标识，以及经过签名、机器可读的标记。两者都不含您的姓名。每段
+短片都需要本服务新的许可，每次请求和每次答复都有记录。没有人会被告知一张脸与您有多相似，他们只知道能否继续。
+
+我们不做的事。我们不出售您的面容或人脸模板；不在其他图片中搜寻您；不把您的人脸模板交给生成程序。
+
+## 改变主意
+
+您可以随时一步暂停一切。恢复之前，什么都不会被许可；您暂停的，只有您能恢复。控制者、主管机关或对您的核实进行的复查也可
+以暂停；您会看到是谁暂停的。
+
+您可以随时一步撤回同意，无需理由，也不收取费用。您也可以只收回其中一部分：某项用途、某个生成程序、某个可以提出请求的
+人、某个国家或地区、较晚的到期日。撤回立即生效：
+
+- 不再许可新的短片；正在制作的短片在发布之前停止。
+- 销毁密钥，从而销毁您的图片和人脸模板，备份中的也一样。
+- 已经发布的短片仍带有“由人工智能生成”的标识。您可以要求控制者将其下架；本服务能够查明哪些短片是在您的同意之下
+  制作的。
+
+撤回不影响撤回之前基于您的同意所做之事的效力。
+
+## 留作证明的内容
+
+您的同意记录（您同意了什么、何时同意、为期多久；使用代号，不含您的图片）经过签名，并连同回执交给您。本服务可供他
+人查验的账本里只有打乱的代码（加盐哈希值），用来证明记录曾经存在且未被改动；这些代码不透露您的任何信息，盐值销毁
+之后更是如此。在我们可能需要证明您曾同意或撤回的期间，我们按照记录中所写地点的法律要求保存这份记录。
+
+## 您的权利
+
+您可以要求控制者让您查阅所保存的与您有关的信息，予以更正、删除，并提供副本。您也可以向居住地的个人信息保护主管机
+关投诉。联系方式写在您的同意记录中。
+"""
+
 VERSIONS: tuple[Terms, ...] = (
     _terms("2026-11", "en", _EN_2026_11),
     _terms("2026-11", "zh", _ZH_2026_11),
+    _terms("2026-12", "en", _EN_2026_12),
+    _terms("2026-12", "zh", _ZH_2026_12),
 )
 """Every text ever released, oldest first."""
 

@@ -102,8 +102,8 @@ def issue(
     """A token for one backend and one purpose, cut short at the consent's own expiry.
 
     Raises:
-        ConsentInvalid: codes ``consent_revoked``, ``consent_expired``, ``scope_purpose``, ``scope_audience``,
-            ``token_life_invalid`` (not between one second and :data:`LONGEST_TOKEN_LIFE`), ``id_invalid``,
+        ConsentInvalid: codes ``consent_revoked``, ``consent_suspended``, ``consent_expired``, ``scope_purpose``,
+            ``scope_audience``, ``token_life_invalid`` (not between one second and :data:`LONGEST_TOKEN_LIFE`), ``id_invalid``,
             ``thumbprint_invalid``.
     """
     if jkt is not None and not is_thumbprint(jkt):
@@ -112,6 +112,8 @@ def issue(
         raise ConsentInvalid("a token id is 1 to 200 letters, digits and _.:-", code="id_invalid")
     if record.revoked is not None:
         raise ConsentInvalid("the consent was revoked", code="consent_revoked")
+    if record.suspended:
+        raise ConsentInvalid("the consent is suspended", code="consent_suspended")
     if not record.state_at(now).allows_use:
         raise ConsentInvalid("the consent does not hold now", code="consent_expired")
     if purpose not in record.purposes:

@@ -14,6 +14,16 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+KEEP = """
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mien_service') THEN
+        REVOKE UPDATE, DELETE ON status_changes FROM mien_service;
+    END IF;
+END;
+$$
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -61,6 +71,7 @@ def upgrade() -> None:
         "CREATE TRIGGER append_only_whole BEFORE TRUNCATE ON status_changes "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
+    op.execute(KEEP)
     op.create_table(
         "backend_keys",
         sa.Column("backend", sa.Text(), nullable=False),

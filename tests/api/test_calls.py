@@ -26,6 +26,7 @@ ANYONE = {
     "/v1/terms/{language}", "/.well-known/jwks.json", "/.well-known/authzen-configuration", "/v1/log/checkpoint",
     "/v1/log/entries", "/v1/log/tile/{path}", "/v1/log/proof/inclusion", "/v1/log/proof/consistency",
     "/v1/log/cosignatures", "/v1/status/{list_id}", "/v1/provenance/anchor", "/healthz", "/readyz", "/metrics",
+    "/v1/content-categories/{language}",
 }  # fmt: skip
 
 

@@ -23,11 +23,11 @@ from consent.record import (
     fold,
     grant,
     narrow,
-    plain_words,
     read_record,
     revoke,
     sign_record,
 )
+from consent.scope import plain_words
 from consent.terms import Purpose, Terms, current
 from liveness.policy import SIMULATED, Assurance, Path
 from liveness.verdict import CheckResult
@@ -260,7 +260,7 @@ def test_a_consent_that_is_over_cannot_be_narrowed() -> None:
 
 def test_there_is_always_room_for_the_revocation() -> None:
     often = record(max_seconds=3600)
-    for seconds in range(3599, 3599 - 62, -1):
+    for seconds in range(3599, 3599 - 121, -1):
         often = fold([*often.events, narrow(often, limits=Limits(max_seconds=seconds), now=NOW)])
     with pytest.raises(ConsentInvalid) as caught:
         narrow(often, limits=Limits(max_seconds=1), now=NOW)

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from datetime import timedelta
 
 import pytest
 
 from consent.errors import ConsentInvalid
-from consent.record import DEFAULT_TERM, LONGEST_TERM
+from consent.record import DEFAULT_TERM, IDLE, LONGEST_TERM
 from consent.terms import VERSIONS, Purpose, by_sha256, current, languages
 
 RELEASED = [
     ("2026-11", "en", "3157f7f69a7cd7a9225fe83ef6c9cec5fa366a958dff96b4ea76167e5f4d5ced"),
     ("2026-11", "zh", "62ceeb1d813016cc511b4ff559ba7ea5e0aa02d0bc22edf75b7cbf0110635539"),
+    ("2026-12", "en", "a8a696665275fa93227a5aedcef4ae742c36548b48e360262ae28dcfcff94414"),
+    ("2026-12", "zh", "38b61c4d7d1a77844dc066737892ef229567a7a1c12425b464ef3716ce5f4a7c"),
 ]
 
 
@@ -42,6 +45,9 @@ def test_what_the_text_promises_about_time_is_what_the_rules_do() -> None:
     assert "more than ten years" in current("en").text
     assert "最长不超过十年" in current("zh").text
     assert LONGEST_TERM.days in (3652, 3653)
+    assert "three years after you last" in current("en").text
+    assert "三年与此事没有任何往来" in current("zh").text
+    assert timedelta(days=3 * 365) == IDLE
 
 
 def test_both_languages_say_the_same_number_of_things() -> None:

@@ -24,7 +24,7 @@ from consent.gate import Permit, commit_template, verify_permit
 from consent.keys import KeySet
 from consent.ledger import StoredCheckpoint, WitnessPolicy, entry_from, verify_log, verify_receipt
 from consent.note import read_vkey
-from consent.record import event_bytes, event_from_bytes, fold, read_record
+from consent.record import event_bytes, event_from_bytes, fold, read_record, state_of
 from consent.status_list import read_list
 from consent.tokens import ConsentToken, UnverifiedToken, verify
 from liveness.template import FaceTemplate
@@ -96,7 +96,7 @@ def test_permits(case: Case) -> None:
         assert found.jkt == claims.get("cnf", {}).get("jkt")
 
 
-@pytest.mark.parametrize("case", cases("events.json"))
+@pytest.mark.parametrize("case", [*cases("events.json"), *cases("events-1.json")])
 def test_events(case: Case) -> None:
     def record() -> Any:
         return fold([event_from_bytes(text.encode("utf-8")) for text in case["events"]])
@@ -113,7 +113,14 @@ def test_events(case: Case) -> None:
         assert found.state_at(NOW + 2 * DAY) == case["state_after_two_days"]
 
 
-@pytest.mark.parametrize("case", cases("records.json"))
+@pytest.mark.parametrize("case", cases("states.json"))
+def test_states(case: Case) -> None:
+    events = [event_from_bytes(text.encode("utf-8")) for text in case["events"]]
+    assert [event_bytes(event).decode("utf-8") for event in events] == case["events"]
+    assert state_of(events, events[-1].at) == case["state"]
+
+
+@pytest.mark.parametrize("case", [*cases("records.json"), *cases("records-1.json")])
 def test_records(case: Case) -> None:
     if case["valid"]:
         assert len(read_record(case["record"], KEYS).events) == case["events"]

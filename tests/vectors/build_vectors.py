@@ -24,21 +24,30 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from consent.content import ContentCategory
 from consent.gate import Obligations, Permit, commit_template, sign_permit
 from consent.keys import KeySet, SigningKey
 from consent.record import (
+    ConsentRecord,
     Controller,
-    Limits,
+    Party,
     RevokedBy,
+    ask,
+    defer,
     event_bytes,
     fold,
     grant,
     narrow,
+    refuse,
+    renew,
+    resume,
     revoke,
     sign_record,
+    suspend,
 )
+from consent.scope import ApprovalRule, Limits
 from consent.status_list import StatusList, StatusRef, sign_list
-from consent.terms import VERSIONS, Purpose, current
+from consent.terms import VERSIONS, Purpose, by_sha256, current
 from consent.tokens import ConsentToken, issue, sign
 from liveness.challenge import Reveal
 from liveness.policy import Assurance
@@ -85,8 +94,11 @@ def build() -> dict[str, str]:
         "keys.json": _keys(),
         "terms.json": _terms(),
         "commitments.json": _commitments(),
-        "events.json": _events(),
-        "records.json": _records(),
+        "events.json": _events(_stages()),
+        "events-1.json": _events(_stages_1()),
+        "states.json": _states(),
+        "records.json": _records(_stages() | _life()),
+        "records-1.json": _records_1(),
         "ledger.json": _ledger(),
         "receipts.json": _receipts(),
         "tokens.json": _tokens(),
@@ -138,9 +150,9 @@ def templates() -> tuple[FaceTemplate, ...]:
     return tuple(FaceTemplate(vector=np.array(v, np.float32), contract_id="example-4") for v in vectors)
 
 
-def _stages() -> dict[str, Any]:
-    live = Live(
-        challenge_id="chl_1",
+def _live(challenge_id: str = "chl_1", *, judged_at: datetime = NOW - timedelta(minutes=1)) -> Live:
+    return Live(
+        challenge_id=challenge_id,
         nonce="0f" * 16,
         capture_sha256="cd" * 32,
         policy="strict@2026-11-21",
@@ -148,15 +160,19 @@ def _stages() -> dict[str, Any]:
         extra_time=False,
         reveal=Reveal.CUE_BY_CUE,
         models={"tracker": "example@1"},
-        judged_at=NOW - timedelta(minutes=1),
+        judged_at=judged_at,
         results=(
             CheckResult.passed("one_face", 1, 1, "faces"),
             CheckResult.passed("same_person", 0.8126, 0.38, "cosine"),
         ),
         assurance=Assurance.WEB,
     )
+
+
+def _stages() -> dict[str, Any]:
+    """The choices of the first release, written as they are now."""
     granted = grant(
-        live,
+        _live(),
         consent_id="cns_1",
         subject_id="sub_1",
         controller=Controller(
@@ -170,10 +186,99 @@ def _stages() -> dict[str, Any]:
         expires_at=None,
         now=NOW,
     )
-    whole = fold([granted])
-    narrowed = fold([*whole.events, narrow(whole, audience=["portrait"], expires_at=NOW + 30 * DAY, now=NOW + HOUR)])
-    revoked = fold([*narrowed.events, revoke(narrowed, by=RevokedBy.SUBJECT, now=NOW + DAY)])
+    return _then(fold([granted]), schema=2)
+
+
+def _stages_1() -> dict[str, Any]:
+    """The same consent as the first release wrote it."""
+    old = by_sha256("3157f7f69a7cd7a9225fe83ef6c9cec5fa366a958dff96b4ea76167e5f4d5ced")
+    assert old is not None
+    granted = replace(_stages()["granted"].granted, schema=1, terms_version=old.version, terms_sha256=old.sha256)
+    return _then(fold([granted]), schema=1)
+
+
+def _then(whole: ConsentRecord, *, schema: int) -> dict[str, Any]:
+    less = narrow(whole, audience=["portrait"], expires_at=NOW + 30 * DAY, now=NOW + HOUR)
+    narrowed = fold([*whole.events, replace(less, schema=schema)])
+    ended = revoke(narrowed, by=RevokedBy.SUBJECT, now=NOW + DAY)
+    revoked = fold([*narrowed.events, replace(ended, schema=schema)])
     return {"granted": whole, "narrowed": narrowed, "revoked": revoked}
+
+
+def _life() -> dict[str, Any]:
+    """Every kind of event, with every choice made."""
+    controller = Controller(
+        name="例 Studio",
+        contact="https://studio.example",
+        jurisdiction="US-IL",
+        storage_location="DE",
+        withdrawal="https://mien.example/v1/consents/cns_2/revoke",
+    )
+    asked = ask(consent_id="cns_2", subject_id="sub_2", controller=controller, purposes=[Purpose.CAMEO], now=NOW - HOUR)
+    deferred = defer([asked], now=NOW - HOUR / 2)
+    granted = grant(
+        _live(),
+        consent_id="cns_2",
+        subject_id="sub_2",
+        controller=controller,
+        terms=current("zh"),
+        purposes=[Purpose.CAMEO, Purpose.VOICE],
+        audience=["*"],
+        limits=Limits(
+            max_seconds=60,
+            forbidden_categories=(ContentCategory.POLITICS, ContentCategory.ADULT),
+            allowed_categories=(ContentCategory.SATIRE,),
+            territories=("DE", "US-CA"),
+        ),
+        template_commitment=commit_template(templates(), SALT),
+        expires_at=NOW + 3000 * DAY,
+        now=NOW,
+        makers=["self", "maker-1"],
+        approval=ApprovalRule.ALWAYS,
+        check_sha256="ef" * 32,
+    )
+    given = fold([asked, deferred, replace(granted, number=2)])
+    suspended = fold([*given.events, suspend(given, by=Party.SUBJECT, now=NOW + HOUR)])
+    twice = fold([*suspended.events, suspend(suspended, by=Party.AUTHORITY, now=NOW + 2 * HOUR)])
+    once = fold([*twice.events, resume(twice, of=Party.SUBJECT, by=Party.SUBJECT, now=NOW + 3 * HOUR)])
+    resumed = fold([*once.events, resume(once, of=Party.AUTHORITY, by=Party.AUTHORITY, now=NOW + 4 * HOUR)])
+    renewal = renew(
+        resumed,
+        _live("chl_2", judged_at=NOW + DAY),
+        terms=current("zh"),
+        enrolled=templates(),
+        shown=templates(),
+        same_person=0.9,
+        purposes=[Purpose.CAMEO],
+        now=NOW + DAY,
+    )
+    renewed = fold([*resumed.events, renewal])
+    ended = fold([*renewed.events, revoke(renewed, by=RevokedBy.CONTROLLER, now=NOW + 2 * DAY)])
+    return {
+        "given": given,
+        "suspended": suspended,
+        "suspended twice": twice,
+        "resumed once": once,
+        "resumed": resumed,
+        "renewed": renewed,
+        "terminated": ended,
+    }
+
+
+def _states() -> Json:
+    """Prefixes of one life, and the state at the last event of each."""
+    events = _life()["terminated"].events
+    asked = list(events[:2])
+    states = ["requested", "deferred", "given", "unknown", "unknown", "unknown", "given", "renewed", "terminated"]
+    lives = [list(events[: number + 1]) for number in range(len(events))]
+    lives.append([*asked, refuse(asked, now=NOW)])
+    return {
+        "about": "Events of one consent and its state at the last of them. Only `given` and `renewed` allow a use.",
+        "cases": [
+            {"why": life[-1].kind, "events": [event_bytes(event).decode() for event in life], "state": state}
+            for life, state in zip(lives, [*states, "refused"], strict=True)
+        ],
+    }
 
 
 def _keys() -> Json:
@@ -214,8 +319,8 @@ def _commitments() -> Json:
     }
 
 
-def _events() -> Json:
-    events = [event_bytes(event).decode() for event in _stages()["revoked"].events]
+def _events(stages: dict[str, Any]) -> Json:
+    events = [event_bytes(event).decode() for event in stages["revoked"].events]
     granted, narrowed, revoked = events
     wider = json.loads(narrowed)
     wider["scope"]["purposes"] = ["cameo", "digital_double", "training"]
@@ -288,8 +393,7 @@ def _events() -> Json:
     }
 
 
-def _records() -> Json:
-    stages = _stages()
+def _records(stages: dict[str, Any]) -> Json:
     granted = sign_record(stages["granted"], KEY)
     payload = payload_of(granted)
     revoked_payload = payload_of(sign_record(stages["revoked"], KEY))
@@ -324,6 +428,56 @@ def _records() -> Json:
                 "no events": compact(header(typ), payload | {"events": []}),
                 "no signature": f"{head}.{body}.",
                 "the signature of another record": f"{head}.{body}.{sign_record(stages['revoked'], KEY).split('.')[2]}",
+            }.items()
+        ],
+    }
+
+
+def _records_1() -> Json:
+    """What the first release signed, built here by hand: the code under test only reads it."""
+    events = [json.loads(event_bytes(event)) for event in _stages_1()["revoked"].events]
+    granted, typ = events[0], "consent-record+jws"
+
+    def payload(count: int) -> Json:
+        last = events[count - 1]
+        scopes = [event["scope"] for event in events[:count] if "scope" in event]
+        return {
+            "schema_version": "mien-consent-record-1",
+            "record_id": "cns_1",
+            "pii_principal_id": "sub_1",
+            "privacy_notice": granted["privacy_notice"],
+            "pii_controllers": [granted["pii_controller"]],
+            "jurisdiction": "DE",
+            "storage_locations": ["DE"],
+            "lawful_basis": "explicit_consent",
+            "collection_method": "live_check",
+            "pii_types": ["face_picture", "face_template"],
+            "special_category": "biometric",
+            "retention_period": "until_expiry_or_withdrawal",
+            "withdrawal_method": "one_step_any_time",
+            "event_state": last["event_state"],
+            "event_time": last["event_time"],
+            "scope": scopes[-1],
+            "assurance": "web",
+            "events": events[:count],
+        }
+
+    newer = json.loads(event_bytes(_stages()["narrowed"].events[1]))
+    mixed = payload(2) | {"events": [granted, newer], "scope": newer["scope"]}
+    return {
+        "about": "Consent records as the first release signed them: schema 1, which still reads.",
+        "cases": [
+            {"why": f"{count} events", "record": compact(header(typ), payload(count)), "valid": True, "events": count}
+            for count in (1, 2, 3)
+        ]
+        + [
+            {"why": why, "record": compact(header(typ), content), "valid": False}
+            for why, content in {
+                "an event of schema 2 in a record of schema 1": mixed,
+                "a schema that nobody wrote": payload(1) | {"schema_version": "mien-consent-record-3"},
+                "schema 2 with the members of schema 1": payload(1) | {"schema_version": "mien-consent-record-2"},
+                "the state hides the withdrawal": payload(3) | {"event_state": "given"},
+                "a member of schema 2": payload(1) | {"suspended_by": []},
             }.items()
         ],
     }
