@@ -32,7 +32,8 @@ from api.clip_events import ClipEvents
 from api.database import Database, open_database
 from api.engines import FaceEngines, open_face_engines
 from api.errors import Problem
-from api.keys import open_keys
+from api.files import open_files
+from api.keys import KeyRing
 from api.live_guidance import LiveSessions
 from api.media import Vault
 from api.queue import Queue
@@ -69,18 +70,18 @@ def open_service(
 
     ``faces``: instead of the installed models, for tests. ``database``: one that is open already.
 
-    Raises: DatabaseUnavailable, KeysInvalid, AttestationMisconfigured, WeightsError, EngineError.
+    Raises: DatabaseUnavailable, KeysInvalid, StorageUnavailable, AttestationMisconfigured, WeightsError, EngineError.
     """
-    keys = open_keys(settings, now=now())
+    ring = KeyRing(settings, now=now)
     engines = open_face_engines(settings) if faces is None else faces
-    vault = Vault(settings.var / "media", keys.master)
+    vault = Vault(open_files(settings.files), ring)
     attestation = {} if settings.attestation is None else read_verifiers(settings.attestation)
 
     def service_on(database: Database) -> Service:
         return Service(
             settings=settings,
             database=database,
-            keys=keys,
+            ring=ring,
             vault=vault,
             queue=Queue(),
             faces=engines,

@@ -9,6 +9,7 @@ from typing import Any
 from api.keys import ServiceKeys
 from api.service import Service
 from api.settings import Settings
+from api.shreds import Shredded, consent_shred_id, write_down_soon
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
 from consent.ledger import (
@@ -30,6 +31,9 @@ from consent.record import (
     fold,
     sign_record,
 )
+
+_MORE = frozenset({"consent.granted", "consent.renewed"})
+"""Events that only give. An older backup that lacks one allows less; lacking any other, it would allow too much."""
 
 
 def controller_of(settings: Settings) -> Controller:
@@ -68,6 +72,8 @@ def append_event(
         at=event.at,
     )
     store.add(written)
+    if event.kind not in _MORE:
+        store.shred(Shredded.CONSENT, consent_shred_id(row.consent_id, event.number), at=event.at)
     return written
 
 
@@ -86,6 +92,7 @@ def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked,
     """What follows a revocation, in its transaction: templates and portrait destroyed, clips withdrawn."""
     row.revoked_at = event.at
     service.vault.destroy_key(store, row.data_key_id, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     for clip_id in store.clips_of_consent(row.consent_id):
         clip = store.get(ClipRow, clip_id, lock=True)
         if clip is None or clip.state in ("failed", "cancelled", "withdrawn"):

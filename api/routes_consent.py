@@ -22,6 +22,7 @@ from api.schemas import (
     TokenMade,
 )
 from api.service import Service, TheService
+from api.shreds import write_down_soon
 from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
 from consent import terms as agreed
@@ -50,7 +51,8 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         if store.consent_of_session(session.session_id) is not None:
             raise Problem("consent_exists")
         live = _live(store, session)
-        kept = tuple(t for t in templates_from_bytes(service.vault.get(store, session.templates_id)) if t is not None)
+        sealed = service.vault.get(store, session.templates_id, owner=session.session_id)
+        kept = tuple(t for t in templates_from_bytes(sealed) if t is not None)
         salt = secrets.token_bytes(SALT_BYTES)
         granted = grant(
             live,
@@ -65,7 +67,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             expires_at=body.expires_at,
             now=now,
         )
-        key = service.vault.new_key(store, now=now)
+        key = service.vault.new_key(store, owner=granted.consent_id, now=now)
         row = ConsentRow(
             consent_id=granted.consent_id,
             subject_id=session.subject_id,
@@ -74,8 +76,8 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             challenge_id=live.challenge_id,
             salt=salt,
             data_key_id=key,
-            templates_id=_moved(service, store, session.templates_id, Sealed.TEMPLATES, key, now),
-            portrait_id=_moved(service, store, session.portrait_id, Sealed.PORTRAIT, key, now)
+            templates_id=_moved(service, store, session, session.templates_id, Sealed.TEMPLATES, key, now),
+            portrait_id=_moved(service, store, session, session.portrait_id, Sealed.PORTRAIT, key, now)
             if _SHOWS_THE_FACE & set(granted.scope.purposes)
             else None,
             granted_at=now,
@@ -118,6 +120,7 @@ def take_back_part(consent_id: str, body: Narrowing, who: AnyCaller, service: Th
         row.expires_at = narrowed.expires_at
         if not _SHOWS_THE_FACE & set(narrowed.purposes):
             service.vault.erase(store, row.portrait_id, now=now)
+        store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
         return _shown(store, service, row, narrowed, now=now)
 
 
@@ -174,10 +177,12 @@ def _live(store: Store, session: SessionRow) -> Live:
     return live_of(verdict, challenge_of(challenge))
 
 
-def _moved(service: Service, store: Store, sealed_id: str | None, kind: Sealed, key: str, now: datetime) -> str:
+def _moved(
+    service: Service, store: Store, session: SessionRow, sealed_id: str | None, kind: Sealed, key: str, now: datetime
+) -> str:
     """The same content under another key."""
     try:
-        content = service.vault.get(store, sealed_id)
+        content = service.vault.get(store, sealed_id, owner=session.session_id)
     except Erased:
         raise Problem("session_expired") from None
     return service.vault.put(store, content, kind=kind, data_key_id=key, now=now)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from api.judging import FINGERPRINTS_KEPT
 from api.service import Service
+from api.shreds import put_together, write_down
 from api.tables import SessionRow
 from liveness import session as life
 
@@ -22,7 +23,9 @@ def sweep(service: Service) -> int:
     2. handed-in media past its deadline
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
-    5. files that no row knows
+    5. files that no row knows, rows whose file is lost, and small files of the shred list
+
+    It also writes down what was shredded, and wraps again what an older master key wrapped.
     """
     now = service.now()
     erased = 0
@@ -50,6 +53,24 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5
+        put_together(service.vault.files)
+    while write_down(service.database, service.vault.files):
+        pass
+    rewrap(service)
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased
+
+
+def rewrap(service: Service, *, batches: int = 20) -> int:
+    """Wrap again what is not under the newest master key, in short transactions; gives how many. The rest waits."""
+    done = 0
+    for _ in range(batches):
+        with service.database.transaction() as store:
+            some = service.vault.rewrap(store)
+        done += some
+        if some == 0:
+            break
+    if done:
+        log.info("wrapped %d keys and answers again", done)
+    return done
