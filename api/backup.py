@@ -10,8 +10,9 @@ Restoring, in this order:
 1. the manifest is ours, of this schema, and every byte is as it says
 2. the storage holds the shred list that the backup names, with nothing missing that it had then
 3. the database is empty
-4. in one transaction: all rows; then every data key that was destroyed since is destroyed, and every consent that was taken
-   back since, in part or whole, ends, with its clips; so does one with a limited number of uses: uses since are not known
+4. in one transaction: all rows; then the entries of the log since, as they were; then every data key that was destroyed since
+   is destroyed, and every consent that was taken back since, in part or whole, ends, with its clips; so does one with a limited
+   number of uses: uses since are not known
 5. the files of keys that live go back to the storage, before that transaction commits
 
 When the list is lost with the storage, nobody can say what was revoked since: then all consents end, or nothing is restored.
@@ -46,6 +47,7 @@ from api.shreds import (
     ShredListMissing,
     begin_shred_list,
     consent_event,
+    log_entry,
     read_shreds,
     shred_list_id,
     write_down,
@@ -55,6 +57,7 @@ from api.tables import Base, ConsentRow, DataKeyRow
 from consent.canonical import write_instant
 from consent.errors import SignatureInvalid
 from consent.keys import KeySet
+from consent.ledger import next_entry
 from consent.record import RevokedBy, revoke
 from liveness.errors import EngineError
 from liveness.evidence import FaceEmbedder, FaceFinder
@@ -105,8 +108,13 @@ def back_up(settings: Settings, out: Path, *, done: Progress = lambda _done, _of
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.execute("SET LOCAL statement_timeout = 0")
-            manifest = _tables(connection, draft)
-            manifest["files"] = _files(connection, files, draft, done)
+            try:
+                manifest = _tables(connection, draft)
+            except psycopg.errors.UndefinedTable as error:
+                raise BackupInvalid(
+                    "the database is not of this release; bring it up to date with: mien migrate"
+                ) from error
+            manifest |= _files(connection, files, draft, done)
     manifest |= {
         "version": _VERSION,
         "made_at": write_instant(now),
@@ -126,11 +134,12 @@ def _tables(connection: psycopg.Connection[Any], out: Path) -> dict[str, Any]:
         digest, size = hashlib.sha256(), 0
         path = out / "tables" / f"{name}.copy"
         copying = sql.SQL("COPY {} ({}) TO STDOUT").format(_name(name), sql.SQL(", ").join(map(_name, columns)))
-        with _new_file(path) as file, connection.cursor() as cursor, cursor.copy(copying) as copy:
-            for block in copy:
-                file.write(block)
-                digest.update(block)
-                size += len(block)
+        with _new_file(path) as file, connection.cursor() as cursor:
+            with cursor.copy(copying) as copy:
+                for block in copy:
+                    file.write(block)
+                    digest.update(block)
+                    size += len(block)
             rows = cursor.rowcount
         tables[name] = {"columns": columns, "rows": rows, "bytes": size, "sha256": digest.hexdigest()}
     schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -140,21 +149,23 @@ def _tables(connection: psycopg.Connection[Any], out: Path) -> dict[str, Any]:
 
 
 def _files(connection: psycopg.Connection[Any], files: Files, out: Path, done: Progress) -> dict[str, Any]:
-    """Every file that the snapshot's rows name; one that was erased since is left out, and is in the shred list by then."""
+    """Every file that the snapshot's rows name. One that was erased meanwhile is left out; one that was lost is counted too."""
     named = connection.execute("SELECT sealed_id, size FROM sealed WHERE in_file AND erased_at IS NULL").fetchall()
     kept: dict[str, Any] = {}
+    missing = 0
     done(0, len(named))
     for number, (sealed_id, size) in enumerate(named, start=1):
         try:
             content = files.read(file_of(sealed_id), most=size + 1024)
         except FileGone:
+            missing += 1
             continue
         path = out / "files" / file_of(sealed_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content)
         kept[sealed_id] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         done(number, len(named))
-    return kept
+    return {"files": kept, "files_missing": missing}
 
 
 # --- restoring one ---------------------------------------------------------------------------------------------------
@@ -191,13 +202,15 @@ def restore(
                 _refuse_other_schema(store, manifest)
                 _refuse_rows(store)  # 3
                 _load(store, source, manifest)  # 4
+                logged = _log_again(store, shreds)
                 ended = _apply(service, store, shreds, end_all=end_all_consents)
+                store.spend_permits(now=service.now())  # some may have been spent since
                 _queue_again(service, store)
                 put_back = _put_back(store, files, source, manifest, done)  # 5
             begin_shred_list(files)
             while write_down(database, files):
                 pass
-    return _figures(manifest) | ended | {"files_put_back": put_back}
+    return _figures(manifest) | ended | {"log_entries_added": logged, "files_put_back": put_back}
 
 
 def _checked(source: Path, public: KeySet) -> dict[str, Any]:
@@ -282,15 +295,37 @@ def _load(store: Store, source: Path, manifest: dict[str, Any]) -> None:
                     copy.write(block)
         for name, columns in known.items():
             for column in columns:
-                _sequence_on(cursor, name, column)
+                _count_on(cursor, name, column)
 
 
-def _sequence_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
-    """A column that counts by itself goes on after what was loaded."""
+def _count_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
+    """A column that counts by itself goes on after what was loaded. Counted up, since setting it takes a right more."""
     counting = cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", (name, column)).fetchone()
     if counting is not None and counting[0] is not None:
-        last = sql.SQL("SELECT setval(%s, coalesce(max({}), 0) + 1, false) FROM {}").format(_name(column), _name(name))
-        cursor.execute(last, (counting[0],))
+        up = sql.SQL("SELECT count(nextval(%s)) FROM generate_series(1, (SELECT coalesce(max({}), 0) FROM {}))").format(
+            _name(column), _name(name)
+        )
+        cursor.execute(up, (counting[0],))
+
+
+def _log_again(store: Store, shreds: list[Shred]) -> int:
+    """Entries of the log since the backup, as they were: what was published about the log goes on to hold. Gives how many.
+
+    It stops where one is missing. What follows that is lost, and whoever has seen it will see that the log changed.
+    """
+    listed: dict[int, set[tuple[str, str, datetime]]] = {}
+    for shred in shreds:
+        if shred.kind is Shredded.LOG:
+            index, kind, digest = log_entry(shred.shredded_id)
+            listed.setdefault(index, set()).add((kind, digest, shred.at))
+    last = store.lock_ledger()
+    added = 0
+    while len(each := listed.get(0 if last is None else last.index + 1, set())) == 1:
+        [(kind, digest, at)] = each
+        last = next_entry(last, kind=kind, digest=digest, at=at)
+        store.append(last)
+        added += 1
+    return added
 
 
 def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool) -> dict[str, Any]:
@@ -376,6 +411,7 @@ def _figures(manifest: dict[str, Any]) -> dict[str, Any]:
         "schema": manifest["schema"],
         "rows": sum(about["rows"] for about in manifest["tables"].values()),
         "files": len(manifest["files"]),
+        "files_missing": manifest["files_missing"],
         "bytes": sum(about["bytes"] for part in ("tables", "files") for about in manifest[part].values()),
         "masters": manifest["masters"],
     }

@@ -9,7 +9,7 @@ from typing import Any
 from api.keys import ServiceKeys
 from api.service import Service
 from api.settings import Settings
-from api.shreds import Shredded, consent_shred_id, write_down_soon
+from api.shreds import Shredded, consent_shred_id, log_shred_id, write_down_soon
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
 from consent.ledger import (
@@ -32,8 +32,8 @@ from consent.record import (
     sign_record,
 )
 
-_MORE = frozenset({"consent.granted", "consent.renewed"})
-"""Events that only give. An older backup that lacks one allows less; lacking any other, it would allow too much."""
+_FIRST = "consent.granted"
+"""The one event whose lack in an older backup allows less. Lacking any other, even a renewal, it could allow too much."""
 
 
 def controller_of(settings: Settings) -> Controller:
@@ -63,6 +63,7 @@ def append_event(
     last = store.lock_ledger()
     entry = next_entry(last, kind=event.kind, digest=commit(body, row.salt), at=now)
     store.append(entry)
+    store.shred(Shredded.LOG, log_shred_id(entry.index, entry.kind, entry.digest), at=entry.at)
     written = ConsentEventRow(
         consent_id=row.consent_id,
         number=event.number,
@@ -72,7 +73,7 @@ def append_event(
         at=event.at,
     )
     store.add(written)
-    if event.kind not in _MORE:
+    if event.kind != _FIRST:
         store.shred(Shredded.CONSENT, consent_shred_id(row.consent_id, event.number), at=event.at)
     return written
 

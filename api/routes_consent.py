@@ -88,6 +88,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
         service.vault.destroy_key(store, session.data_key_id, now=now)
         receipt = receipt_of(store, service.keys, row, written, now=now)
+        store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     return ConsentGiven(consent_id=row.consent_id, record=written.record, receipt=receipt, manage_token=manage)
 
 

@@ -3,7 +3,8 @@
 Whoever destroys a data key or takes back a consent writes a row into ``shreds`` in the same transaction. Those rows go, within
 seconds, into small files below ``shreds/`` in the storage of sealed files, which are only ever added to (small ones are put
 together). An entry is an id, what it is an id of, and when: it tells nothing about anybody. Restoring a backup applies the list
-before anything is served (see :mod:`api.backup`).
+before anything is served (see :mod:`api.backup`). Entries of the log are in it as well: a log that forgot some, and then wrote
+others in their places, would contradict the receipts that people hold.
 
 The list has an id of its own, which backups name: an empty new storage does not pass for an empty list.
 """
@@ -38,6 +39,7 @@ class Shredded(StrEnum):
     """What an entry is an id of."""
 
     KEY = "key"  # a data key, destroyed
+    LOG = "log"  # an entry of the log: its index, kind and digest; not shredded, but it must not be lost either
     CONSENT = "consent"  # an event that took a consent back, in part or whole: the consent's id and the event's number
 
 
@@ -61,6 +63,16 @@ class Shred:
     def of(cls, line: str) -> Shred:
         number, kind, shredded_id, at = json.loads(line)
         return cls(number=number, kind=Shredded(kind), shredded_id=shredded_id, at=read_instant(at))
+
+
+def log_shred_id(index: int, kind: str, digest: str) -> str:
+    return f"{index}/{kind}/{digest}"
+
+
+def log_entry(shredded_id: str) -> tuple[int, str, str]:
+    """Index, kind and digest."""
+    index, kind, digest = shredded_id.split("/")
+    return int(index), kind, digest
 
 
 def consent_shred_id(consent_id: str, number: int) -> str:

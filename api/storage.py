@@ -328,6 +328,10 @@ class Store:
         )
         return self._changed(spent) == 1
 
+    def spend_permits(self, *, now: datetime) -> None:
+        """Every one that is not spent."""
+        self._session.execute(update(PermitRow).where(PermitRow.redeemed_at.is_(None)).values(redeemed_at=now))
+
     def permit_issued_at(self, permit_id: str) -> datetime | None:
         return self._session.scalar(select(PermitRow.issued_at).where(PermitRow.permit_id == permit_id))
 

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from api.app import create_app, open_service
+from api.audit import verify_ledger
 from api.backup import BackupInvalid, DatabaseNotEmpty, back_up, restore
 from api.database import Database, new_engine
 from api.engines import FaceEngines
@@ -25,8 +26,7 @@ from api.settings import Settings
 from api.shreds import ShredListMissing
 from api.sweeping import sweep
 from api.tables import ConsentRow, DataKeyRow
-from consent.ledger import verify_chain
-from tests.api.conftest import ALICE, Clock, World, fresh_database, png
+from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
 
 pytestmark = pytest.mark.service
@@ -99,10 +99,9 @@ def test_everything_comes_back_and_goes_on(world: World, backup: Callable[[], Pa
         assert again.ask(tokens=[token], media=[photo["media_id"]])["decision"]
         with again.service.database.transaction() as store:
             assert again.service.vault.get(store, sealed_id, owner="clp_1") == b"x" * 200_000
-            verify_chain(store.entries(0, None))
         again.consent(again.shown_live(ALICE, "user-2"))  # the log and all counters go on
-        with again.service.database.transaction() as store:
-            assert verify_chain(store.entries(0, None)).size == 2
+        checked = verify_ledger(again.service.settings)
+        assert (checked["valid"], checked["entries"]) == (True, 2)
 
 
 def test_a_consent_revoked_after_the_backup_stays_revoked(
@@ -125,7 +124,7 @@ def test_a_consent_revoked_after_the_backup_stays_revoked(
             assert key.wrapped is None
             with pytest.raises(Erased):
                 again.service.vault.get(store, row.templates_id, owner=row.consent_id)
-            verify_chain(store.entries(0, None))
+        assert verify_ledger(again.service.settings)["valid"]
         assert state(again, gone) != state(again, kept)
 
 
@@ -191,6 +190,25 @@ def test_without_the_shred_list_nothing_comes_back_or_every_consent_ends(
     with restored(out, settings=elsewhere, end_all_consents=True) as (again, figures):
         assert figures["consents_ended"] == 1
         assert again.ask(tokens=[world.token(consent)])["decision"] is False
+
+
+def test_the_log_keeps_the_entries_since_the_backup_where_they_were(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """Whoever holds a receipt made since, or saw the log, finds it as it was."""
+    first = world.consent()
+    out = backup()
+    second = world.consent(world.shown_live(BOB, "user-2"))
+    revoke(world, first)
+    with world.service.database.transaction() as store:
+        before = store.entries(0, 3)
+    with restored(out) as (again, figures):
+        assert figures["log_entries_added"] == 2
+        assert verify_ledger(again.service.settings)["valid"]
+        with again.service.database.transaction() as store:
+            assert store.entries(0, 3) == before
+        assert again.call("GET", f"/v1/consents/{second['consent_id']}", "app").status_code == 404
+        assert state(again, first) == "terminated"
 
 
 def test_a_shred_list_that_lost_entries_is_not_taken(
@@ -260,6 +278,17 @@ def test_a_backup_from_before_a_rotation_restores_while_the_older_key_is_kept(
     add_master_key(world.service.settings, now=world.clock())
     with restored(out) as (again, _):
         assert again.ask(tokens=[again.token(consent)], media=[again.media(png(ALICE))["media_id"]])["decision"]
+
+
+def test_a_permit_that_was_not_spent_at_the_backup_is_void(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """It may have been spent since."""
+    answer = world.ask(tokens=[world.token(world.consent())], media=[world.media(png(ALICE))["media_id"]])
+    body = {"permit": answer["context"]["permit"], "job_sha256": "ab" * 32}
+    out = backup()
+    with restored(out) as (again, _):
+        assert again.call("POST", "/v1/permits/redeem", "backend", json=body).json()["code"] == "permit_spent"
 
 
 def test_the_queue_goes_on_after_a_restore(world: World, backup: Callable[[], Path], restored: Restored) -> None:
