@@ -65,7 +65,7 @@ from liveness.evidence import FaceEmbedder, FaceFinder
 _VERSION = 1
 _TYP = "mien-backup+jws"
 _LEFT_OUT = frozenset({"idempotency", "shreds"})  # answers of a day that carry tokens; what the shred list holds
-_CHUNK = 1 << 20
+_CHUNK, _AT_ONCE = 1 << 20, 1000
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done."""
@@ -302,9 +302,9 @@ def _count_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
     """A column that counts by itself goes on after what was loaded. Counted up, since setting it takes a right more."""
     counting = cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", (name, column)).fetchone()
     if counting is not None and counting[0] is not None:
-        up = sql.SQL("SELECT count(nextval(%s)) FROM generate_series(1, (SELECT coalesce(max({}), 0) FROM {}))").format(
-            _name(column), _name(name)
-        )
+        up = sql.SQL(
+            "SELECT count(nextval(%s::regclass)) FROM generate_series(1, (SELECT coalesce(max({}), 0) FROM {}))"
+        ).format(_name(column), _name(name))
         cursor.execute(up, (counting[0],))
 
 
@@ -331,10 +331,10 @@ def _log_again(store: Store, shreds: list[Shred]) -> int:
 def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool) -> dict[str, Any]:
     """What was destroyed or taken back since the backup is so again."""
     now, keys = service.now(), service.keys
+    listed = sorted({shred.shredded_id for shred in shreds if shred.kind is Shredded.KEY})
     destroyed = 0
-    for data_key_id in {shred.shredded_id for shred in shreds if shred.kind is Shredded.KEY}:
-        key = store.get(DataKeyRow, data_key_id)
-        if key is not None and key.wrapped is not None:
+    for first in range(0, len(listed), _AT_ONCE):
+        for data_key_id in store.keys_living(listed[first : first + _AT_ONCE]):
             service.vault.destroy_key(store, data_key_id, now=now)
             destroyed += 1
     reached: dict[str, int] = {}
@@ -369,8 +369,8 @@ def _put_back(store: Store, files: Files, source: Path, manifest: dict[str, Any]
     """Files whose rows still stand."""
     named = sorted(manifest["files"])
     standing: set[str] = set()
-    for first in range(0, len(named), 1000):
-        standing |= store.kept_in_files(named[first : first + 1000])
+    for first in range(0, len(named), _AT_ONCE):
+        standing |= store.kept_in_files(named[first : first + _AT_ONCE])
     done(0, len(standing))
     for number, sealed_id in enumerate(sorted(standing), start=1):
         files.write(file_of(sealed_id), (source / "files" / file_of(sealed_id)).read_bytes())

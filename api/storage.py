@@ -163,6 +163,13 @@ class Store:
         )
         return list(self._session.scalars(kept))
 
+    def keys_living(self, data_key_ids: Sequence[str]) -> list[str]:
+        """Those of them that were not destroyed."""
+        living = select(DataKeyRow.data_key_id).where(
+            DataKeyRow.data_key_id.in_(data_key_ids), DataKeyRow.wrapped.is_not(None)
+        )
+        return list(self._session.scalars(living))
+
     def consents_standing(self) -> list[str]:
         """Those that were not revoked, also expired ones."""
         return list(self._session.scalars(select(ConsentRow.consent_id).where(ConsentRow.revoked_at.is_(None))))
