@@ -302,9 +302,8 @@ def _count_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
     """A column that counts by itself goes on after what was loaded. Counted up, since setting it takes a right more."""
     counting = cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", (name, column)).fetchone()
     if counting is not None and counting[0] is not None:
-        up = sql.SQL(
-            "SELECT count(nextval(%s::regclass)) FROM generate_series(1, (SELECT coalesce(max({}), 0) FROM {}))"
-        ).format(_name(column), _name(name))
+        counted = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(_name(column), _name(name))
+        up = sql.SQL("SELECT count(nextval(%s::regclass)) FROM generate_series(1, ({}))").format(counted)
         cursor.execute(up, (counting[0],))
 
 
