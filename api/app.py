@@ -34,7 +34,8 @@ from api.clip_events import ClipEvents
 from api.database import Database, open_database
 from api.engines import FaceEngines, open_face_engines
 from api.errors import Problem
-from api.keys import open_keys
+from api.files import open_files
+from api.keys import KeyRing
 from api.ledger import read_witnesses
 from api.live_guidance import LiveSessions
 from api.media import Vault
@@ -73,11 +74,12 @@ def open_service(
 
     ``faces``: instead of the installed models, for tests. ``database``: one that is open already.
 
-    Raises: DatabaseUnavailable, KeysInvalid, AttestationMisconfigured, SettingsInvalid, WeightsError, EngineError.
+    Raises: DatabaseUnavailable, KeysInvalid, StorageUnavailable, AttestationMisconfigured, SettingsInvalid, WeightsError,
+        EngineError.
     """
-    keys = open_keys(settings, now=now())
+    ring = KeyRing(settings, now=now)
     engines = open_face_engines(settings) if faces is None else faces
-    vault = Vault(settings.var / "media", keys.master)
+    vault = Vault(open_files(settings.files), ring)
     attestation = {} if settings.attestation is None else read_verifiers(settings.attestation)
     witnesses = () if settings.witnesses is None else read_witnesses(settings.witnesses)
 
@@ -85,7 +87,7 @@ def open_service(
         return Service(
             settings=settings,
             database=database,
-            keys=keys,
+            ring=ring,
             vault=vault,
             queue=Queue(),
             faces=engines,

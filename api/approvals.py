@@ -92,7 +92,7 @@ def answer_person(store: Store, row: ApprovalRow, *, approved: bool, now: dateti
 def details_of(service: Service, store: Store, row: ApprovalRow) -> dict[str, Any]:
     """What the person is shown; nothing once their key is gone."""
     try:
-        shown: dict[str, Any] = json.loads(service.vault.get(store, row.details_id))
+        shown: dict[str, Any] = json.loads(service.vault.get(store, row.details_id, owner=row.consent_id))
     except Erased:
         return {}
     return shown

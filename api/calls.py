@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Caller, authenticate
 from api.errors import Problem, problem_of
-from api.keys import Unsealable, seal, unseal
+from api.keys import MasterUnknown, Unsealable
 from api.service import Service
 from api.tables import IdempotencyRow
 
@@ -121,8 +121,10 @@ def _opened(service: Service, row: IdempotencyRow) -> Response:
     if row.sealed_answer is None or row.status is None:
         raise Problem("request_in_progress")
     try:
-        answer = json.loads(unseal(service.keys.master.raw, row.sealed_answer, about=_about(row.caller, row.key)))
-    except Unsealable as error:
+        answer = json.loads(
+            service.ring.open_answer(row.sealed_answer, by=row.sealed_by, about=about_answer(row.caller, row.key))
+        )
+    except (Unsealable, MasterUnknown) as error:
         raise Problem("internal_error") from error
     return Response(
         base64.b64decode(answer["body"]),
@@ -145,8 +147,10 @@ def _keep(service: Service, caller: str, key: str, response: Response) -> None:
             "media_type": response.headers.get("Content-Type", "application/json"),
         }
         row.status = response.status_code
-        row.sealed_answer = seal(service.keys.master.raw, json.dumps(answer).encode(), about=_about(caller, key))
+        sealing = service.keys.answers.newest
+        row.sealed_answer = sealing.wrap(json.dumps(answer).encode(), about=about_answer(caller, key))
+        row.sealed_by = sealing.key_id
 
 
-def _about(caller: str, key: str) -> str:
+def about_answer(caller: str, key: str) -> str:
     return f"answer|{caller}|{key}"

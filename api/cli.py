@@ -39,6 +39,8 @@ _INSTALLATION_ERRORS = {
     "DatabaseUnavailable",
     "WitnessStateInvalid",
     "AddressTaken",
+    "StorageUnavailable",
+    "MasterUnavailable",
     "VoiceMissing",
 }
 
@@ -452,6 +454,53 @@ def _keys_create(options: argparse.Namespace) -> int:
     return _YES
 
 
+def _keys_rotate(options: argparse.Namespace) -> int:
+    from datetime import timedelta
+
+    from api.keys import MASTER_OVERLAP, SIGNING_OVERLAP
+    from api.rotation import rotate_master, rotate_signing
+
+    if options.after is not None and options.after < 0:
+        raise InputInvalid("--after takes seconds from now")
+    rotate, usual = (rotate_master, MASTER_OVERLAP) if options.master else (rotate_signing, SIGNING_OVERLAP)
+    after = usual if options.after is None else timedelta(seconds=options.after)
+    print(json.dumps(rotate(_settings(options), after=after)))
+    return _YES
+
+
+def _keys_retire(options: argparse.Namespace) -> int:
+    from api.rotation import retire_master
+
+    print(json.dumps(retire_master(_settings(options), options.key_id)))
+    return _YES
+
+
+def _keys_list(options: argparse.Namespace) -> int:
+    from api.rotation import list_keys
+
+    for key in list_keys(_settings(options)):
+        print(json.dumps(key))
+    return _YES
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from api.backup import back_up
+
+    with _counter("copying", "file") as done:
+        answer = back_up(_settings(options), Path(options.out), done=done)
+    print(json.dumps(answer))
+    return _YES
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from api.backup import restore
+
+    with _counter("restoring", "file") as done:
+        answer = restore(_settings(options), Path(options.source), end_all_consents=options.end_all_consents, done=done)
+    print(json.dumps(answer))
+    return _YES
+
+
 def _ledger_verify(options: argparse.Namespace) -> int:
     from api.audit import verify_ledger, verify_proof, verify_served
 
@@ -606,14 +655,12 @@ def _bar(what: str) -> Iterator[Callable[[float], None]]:
 
 
 @contextlib.contextmanager
-def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
+def _counter(what: str, unit: str = "take") -> Iterator[Callable[[int, int], None]]:
     """Progress on stderr, a bar or, where nobody watches, a line for every tenth; the callable takes how many of how many."""
     from tqdm import tqdm
 
     watched = sys.stderr.isatty()
-    with tqdm(
-        total=0, desc=what, unit="take", file=sys.stderr, mininterval=1.0, disable=not watched, leave=False
-    ) as bar:
+    with tqdm(total=0, desc=what, unit=unit, file=sys.stderr, mininterval=1.0, disable=not watched, leave=False) as bar:
         said = 0
 
         def done(ready: int, of: int) -> None:
@@ -731,12 +778,38 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", _demo, "the whole story on a simulated person", "mien demo --out out/demo")
     demo.add_argument("--out", default="out/demo", metavar="DIR")
 
-    keys = _group(verbs, "keys", "API keys", "mien keys create --role backend --name studio")
+    keys = _group(verbs, "keys", "API keys, and the service's own", "mien keys create --role backend --name studio")
     create = _add(keys, "create", _keys_create, "prints an API key once", "mien keys create --role app --name shop")
     create.add_argument("--role", choices=("app", "backend", "auditor", "admin"), required=True)
     create.add_argument("--name", required=True)
     create.add_argument(
         "--dpop-jkt", metavar="JKT", help="of a backend: the key it must prove to hold, by its RFC 7638 thumbprint"
+    )
+    rotate = _add(keys, "rotate", _keys_rotate, "adds the next signing or master key", "mien keys rotate --signing")
+    which = rotate.add_mutually_exclusive_group(required=True)
+    which.add_argument("--signing", action="store_true", help="published at once, signs ten minutes later")
+    which.add_argument(
+        "--master", action="store_true", help="wraps in a moment; the worker wraps again what others wrapped"
+    )
+    rotate.add_argument("--after", type=float, metavar="SECONDS", help="when it comes into use, from now")
+    retire = _add(
+        keys,
+        "retire",
+        _keys_retire,
+        "takes a master key out, once nothing is wrapped with it",
+        "mien keys retire mk_0123456789abcdef",
+    )
+    retire.add_argument("key_id", help="as mien keys list names it")
+    _add(keys, "list", _keys_list, "the service's own keys, and how much each wraps", "mien keys list")
+
+    backup = _add(verbs, "backup", _backup, "a backup of database and sealed files", "mien backup backups/monday")
+    backup.add_argument("out", help="folder to write, which must not exist")
+    restored = _add(verbs, "restore", _restore, "fills an empty database from a backup", "mien restore backups/monday")
+    restored.add_argument("source", help="the backup's folder")
+    restored.add_argument(
+        "--end-all-consents",
+        action="store_true",
+        help="the storage with the shred list is lost: everybody is asked again, since nobody knows who revoked",
     )
 
     ledger = _group(verbs, "ledger", "the log of consent events", "mien ledger verify --proof receipt.json")

@@ -8,6 +8,7 @@ from api.keys import ServiceKeys
 from api.ledger import append, receipt
 from api.service import Service
 from api.settings import Settings
+from api.shreds import Shredded, consent_shred_id, write_down_soon
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
 from consent.ledger import LedgerEntry, Receipt, commit
@@ -22,6 +23,9 @@ from consent.record import (
     sign_record,
 )
 from consent.status_list import Status
+
+_FIRST = "consent.granted"
+"""The one event whose lack in an older backup allows less. Lacking any other, even a renewal, it could allow too much."""
 
 
 def controller_of(settings: Settings) -> Controller:
@@ -56,6 +60,8 @@ def append_event(
         at=event.at,
     )
     store.add(written)
+    if event.kind != _FIRST:
+        store.shred(Shredded.CONSENT, consent_shred_id(row.consent_id, event.number), at=event.at)
     return written
 
 
@@ -74,6 +80,7 @@ def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked,
     row.revoked_at = event.at
     store.set_status(row.consent_id, Status.REVOKED, now=now)
     service.vault.destroy_key(store, row.data_key_id, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     for clip_id in store.clips_of_consent(row.consent_id):
         clip = store.get(ClipRow, clip_id, lock=True)
         if clip is None or clip.state in ("failed", "cancelled", "withdrawn"):

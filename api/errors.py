@@ -14,6 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from api.files import StorageUnavailable
+from api.keys import MasterUnavailable
 from consent.errors import ConsentError
 from likeness.errors import LikenessError
 from liveness.errors import EngineError, LivenessError
@@ -111,6 +113,8 @@ PROBLEMS: dict[str, Kind] = {
     "start_timeout": Kind(408, "Nothing was started in time"),
     "judging_timeout": Kind(408, "The verdict takes longer than usual; ask for the session's state"),
     "live_failed": Kind(422, "The live session failed"),
+    "storage_unavailable": Kind(503, "The storage of sealed files does not answer"),
+    "master_unavailable": Kind(503, "The key management service does not answer"),
     "engine_failed": Kind(503, "A model failed; nothing was judged"),
     "not_ready": Kind(503, "The service is not ready"),
     "internal_error": Kind(500, "Something failed on our side"),
@@ -161,6 +165,8 @@ def problem_of(error: Exception) -> Problem:
             return _of_http(error)
         case EngineError():
             return Problem("engine_failed")
+        case StorageUnavailable() | MasterUnavailable():
+            return Problem(error.code)
         case LivenessError() | ConsentError() | LikenessError():
             status = PROBLEMS[error.code].status if error.code in PROBLEMS else 422
             problem = Problem(error.code, str(error), status=status)

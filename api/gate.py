@@ -203,7 +203,7 @@ def _presented(service: Service, store: Store, token: ConsentToken | TokenProble
 
 def _templates(service: Service, store: Store, row: ConsentRow) -> tuple[FaceTemplate, ...]:
     try:
-        content = service.vault.get(store, row.templates_id)
+        content = service.vault.get(store, row.templates_id, owner=row.consent_id)
     except Erased:
         return ()
     return tuple(template for template in templates_from_bytes(content) if template is not None)
@@ -234,7 +234,7 @@ def _faces_of_media(service: Service, store: Store, media_id: str, owner: str, *
     if row is None or row.key_id != owner:
         return unjudged
     try:
-        templates = templates_from_bytes(service.vault.get(store, row.templates_id))
+        templates = templates_from_bytes(service.vault.get(store, row.templates_id, owner=media_id))
     except (Erased, Unsealable):
         return unjudged
     return [

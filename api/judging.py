@@ -190,7 +190,7 @@ def judge_challenge(service: Service, judges: Judges, challenge_id: str, *, trie
             return False
         now, reused, sha256 = service.now(), row.reused, row.capture_sha256 or ""
         try:
-            data = b"" if reused else service.vault.get(store, row.capture_id)
+            data = b"" if reused else service.vault.get(store, row.capture_id, owner=session.session_id)
         except Erased:
             data = b""
         earlier = store.fingerprints(session.subject_id, but=challenge_id, since=now - FINGERPRINTS_KEPT)

@@ -14,6 +14,7 @@ from pathlib import Path
 from api.errors import Problem
 from api.service import Service
 from api.settings import SettingsInvalid
+from api.shreds import Shredded, log_shred_id
 from api.storage import Store
 from api.tables import LogCheckpointRow, LogCosignatureRow
 from consent.errors import LedgerBroken, NoteInvalid
@@ -51,6 +52,8 @@ def append(store: Store, happened: Sequence[tuple[str, str]], *, now: datetime) 
         entries.append(last)
     if entries:
         store.add_entries(entries)
+        for entry in entries:  # outside the database too: a restored log goes on where it stood
+            store.shred(Shredded.LOG, log_shred_id(entry.index, entry.kind, entry.digest), at=entry.at)
         size = store.tree_size()
         _put_into_tree(store, size, [*_entries_between(store, size, entries[0].index), *entries])
     return entries

@@ -1,33 +1,41 @@
 """Recordings, templates, portraits and clips at rest: encrypted, with deadlines, erased on revocation.
 
-Each owner (a session, a consent, a media upload, a clip) has a data key of its own, wrapped by the master key. What is
-sealed names its key, and its id, kind and key are bound into the encryption, so that a file put in another's place does
-not open. Erasing is destroying the key: what backups still hold opens for nobody. Files are unlinked after the commit.
+Each owner (a session, a consent, a media upload, a clip) has a data key of its own, wrapped by a master key together with
+the owner's id. What is sealed names its key; its id, kind and key are bound into the encryption, and whoever reads says whose
+it must be: a file or a row put in another's place does not open. Erasing is destroying the key, which goes into the shred list
+too, so that restoring a backup does not revive it. Files are overwritten and unlinked after the commit.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 
-from api.keys import MasterKey, Unsealable, seal, unseal
+from api import shreds
+from api.files import FileGone, Files, FileTooLarge, StorageUnavailable
+from api.keys import KeyRing, MasterUnknown, Unsealable
+from api.keys import seal as close
+from api.keys import unseal as open_
+from api.shreds import Shredded
 from api.storage import Store, new_id
 from api.tables import DataKeyRow, SealedRow
 from liveness.template import FaceTemplate, template
 
+log = logging.getLogger("mien.vault")
+
 _LARGE_BYTES = 64 * 1024  # above: a file; below: in the row
-_ORPHAN_AGE_S = (
-    3600  # a file without a row this long after it was written belongs to a transaction that never committed
-)
+_SEALING_BYTES = 28  # nonce and tag
+# a file without a row this long after it was written belongs to a transaction that never committed; a row without a file
+# this long after it was made lost it
+_ORPHAN_AGE = timedelta(hours=1)
 
 
 class Erased(Exception):
@@ -47,16 +55,18 @@ class Sealed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """What is kept sealed, in rows and in ``folder``."""
+    """What is kept sealed, in rows and in ``files``."""
 
-    folder: Path
-    master: MasterKey
+    files: Files
+    ring: KeyRing
 
-    def new_key(self, store: Store, *, now: datetime) -> str:
-        """A fresh data key; gives its id."""
-        data_key_id = new_id("key")
-        wrapped = self.master.wrap(secrets.token_bytes(32), owner=data_key_id)
-        store.add(DataKeyRow(data_key_id=data_key_id, wrapped=wrapped, created_at=now))
+    def new_key(self, store: Store, *, owner: str, now: datetime) -> str:
+        """A fresh data key of ``owner``, an id; gives the key's own id."""
+        data_key_id, master = new_id("key"), self.ring.current().masters.newest
+        wrapped = master.wrap(secrets.token_bytes(32), about=_about_key(data_key_id, owner))
+        store.add(
+            DataKeyRow(data_key_id=data_key_id, owner=owner, wrapped=wrapped, wrapped_by=master.key_id, created_at=now)
+        )
         return data_key_id
 
     def put(
@@ -71,10 +81,12 @@ class Vault:
     ) -> str:
         """Seal ``content``; gives its id. ``keep``: erased this long after now; ``None``: with its key."""
         sealed_id = new_id("sld")
-        closed = seal(self._data_key(store, data_key_id), content, about=_about(sealed_id, kind, data_key_id))
+        closed = close(
+            self._data_key(store, data_key_id, owner=None), content, about=_about(sealed_id, kind, data_key_id)
+        )
         large = len(content) > _LARGE_BYTES
         if large:
-            self._write(sealed_id, closed)
+            self.files.write(file_of(sealed_id), closed)
         store.add(
             SealedRow(
                 sealed_id=sealed_id,
@@ -89,11 +101,12 @@ class Vault:
         )
         return sealed_id
 
-    def get(self, store: Store, sealed_id: str | None) -> bytes:
-        """The content.
+    def get(self, store: Store, sealed_id: str | None, *, owner: str) -> bytes:
+        """The content, which must be ``owner``'s.
 
         Raises:
-            Erased: it is gone. Unsealable: what lies there was altered.
+            Erased: it is gone. Unsealable: what lies there was altered, or is another's.
+            StorageUnavailable, MasterUnavailable, MasterUnknown.
         """
         row = None if sealed_id is None else store.get(SealedRow, sealed_id)
         if row is None or row.erased_at is not None:
@@ -101,14 +114,15 @@ class Vault:
         closed = row.content
         if row.in_file:
             try:
-                closed = self._path(row.sealed_id).read_bytes()
-            except FileNotFoundError:
+                closed = self.files.read(file_of(row.sealed_id), most=row.size + _SEALING_BYTES)
+            except FileGone:
                 raise Erased from None
+            except FileTooLarge:
+                raise Unsealable("a sealed file is longer than what was sealed") from None
         if closed is None:
             raise Erased
-        return unseal(
-            self._data_key(store, row.data_key_id), closed, about=_about(row.sealed_id, row.kind, row.data_key_id)
-        )
+        key = self._data_key(store, row.data_key_id, owner=owner)
+        return open_(key, closed, about=_about(row.sealed_id, row.kind, row.data_key_id))
 
     def erase(self, store: Store, sealed_id: str | None, *, now: datetime) -> None:
         """Erase one thing whose key lives on."""
@@ -117,54 +131,120 @@ class Vault:
             return
         row.content, row.erased_at = None, now
         if row.in_file:
-            path = self._path(row.sealed_id)
-            store.after_commit(lambda: path.unlink(missing_ok=True))
+            name = file_of(row.sealed_id)
+            store.after_commit(lambda: self._unlink(name))
 
     def destroy_key(self, store: Store, data_key_id: str, *, now: datetime) -> None:
-        """Destroy a data key and everything it opened."""
+        """Destroy a data key and everything it opened, in this transaction."""
         key = store.get(DataKeyRow, data_key_id)
         if key is None:
             return
         for sealed_id in store.sealed_under(data_key_id):
             self.erase(store, sealed_id, now=now)
         if key.destroyed_at is None:
-            key.wrapped, key.destroyed_at = None, now
+            key.wrapped, key.wrapped_by, key.destroyed_at = None, None, now
+            store.shred(Shredded.KEY, data_key_id, at=now)
+
+    def rewrap(self, store: Store, *, most: int = 200) -> int:
+        """Wrap data keys again that are not under the newest master key, and stored answers; gives how many.
+
+        What the data keys seal stays as it is. Rows that another process has in hand are passed over.
+        """
+        keys = self.ring.current()
+        newest, done = keys.masters.newest, 0
+        for row in store.wrapped_by_others(newest.key_id, most=most):
+            about = _about_key(row.data_key_id, row.owner)
+            try:
+                data_key = self.ring.unwrap(row.wrapped or b"", by=row.wrapped_by, about=about)
+            except (Unsealable, MasterUnknown):
+                log.error("a data key does not open under the master key that its row names")
+                continue
+            row.wrapped, row.wrapped_by = newest.wrap(data_key, about=about), newest.key_id
+            done += 1
+        return done + self._seal_answers_again(store, most=most)
+
+    def _seal_answers_again(self, store: Store, *, most: int) -> int:
+        from api.calls import about_answer
+
+        newest, done = self.ring.current().answers.newest, 0
+        for row in store.answers_sealed_by_others(newest.key_id, most=most):
+            about = about_answer(row.caller, row.key)
+            try:
+                answer = self.ring.open_answer(row.sealed_answer or b"", by=row.sealed_by, about=about)
+            except (Unsealable, MasterUnknown):
+                continue  # it goes after a day
+            row.sealed_answer, row.sealed_by = newest.wrap(answer, about=about), newest.key_id
+            done += 1
+        return done
 
     def sweep_orphans(self, store: Store, *, now: datetime) -> int:
-        """Unlink files whose row is gone, erased or was never committed; gives how many."""
-        old = [
-            path
-            for path in self.folder.glob("*/*")
-            if path.is_file() and path.stat().st_mtime < now.timestamp() - _ORPHAN_AGE_S
-        ]
-        known = store.kept_in_files([path.name for path in old])
-        orphans = [path for path in old if path.name not in known]
-        for path in orphans:
-            path.unlink(missing_ok=True)
-        return len(orphans)
+        """Unlink files whose row is gone, erased or was never committed, and give up rows whose file is lost; how many."""
+        before = now - _ORPHAN_AGE
+        old: list[str] = []
+        there: set[str] = set()
+        for found in self.files.found():
+            sealed_id = found.name.rpartition("/")[2]
+            if found.name.startswith(f"{shreds.FOLDER}/"):
+                continue
+            there.add(sealed_id)
+            if found.written_at is not None and found.written_at < before.timestamp():
+                old.append(found.name)
+        orphans = 0
+        for some in _chunks(old):
+            known = store.kept_in_files([name.rpartition("/")[2] for name in some])
+            for name in some:
+                if name.rpartition("/")[2] not in known:
+                    self._unlink(name)
+                    orphans += 1
+        return orphans + self._give_up_lost(store, there, before=before, now=now)
 
-    def _data_key(self, store: Store, data_key_id: str) -> bytes:
+    def _give_up_lost(self, store: Store, there: set[str], *, before: datetime, now: datetime) -> int:
+        """Only few of many: a storage that holds none or half of them is more likely the wrong one, or not mounted."""
+        kept = store.kept_files_made(before)
+        lost = [sealed_id for sealed_id in kept if sealed_id not in there]
+        if not lost:
+            return 0
+        if not there or len(lost) > max(10, len(kept) // 2):
+            log.error("%d of %d sealed files are not in the storage; is it the right one?", len(lost), len(kept))
+            return 0
+        log.error("%d sealed files are lost; what was in them is gone", len(lost))
+        for sealed_id in lost:
+            self.erase(store, sealed_id, now=now)
+        return len(lost)
+
+    def _unlink(self, name: str) -> None:
+        """What cannot be unlinked now is an orphan, which the sweep finds; its key or its row is gone already."""
+        try:
+            self.files.erase(name)
+        except StorageUnavailable as error:
+            log.warning("a sealed file was not unlinked and will be swept: %s", error)
+
+    def _data_key(self, store: Store, data_key_id: str, *, owner: str | None) -> bytes:
+        """Raises: Erased, Unsealable (also when it is not the ``owner``'s)."""
         row = store.get(DataKeyRow, data_key_id)
         if row is None or row.wrapped is None:
             raise Erased
-        return self.master.unwrap(row.wrapped, owner=data_key_id)
+        if owner is not None and row.owner is not None and row.owner != owner:
+            raise Unsealable("sealed for another owner")
+        return self.ring.unwrap(row.wrapped, by=row.wrapped_by, about=_about_key(data_key_id, row.owner))
 
-    def _path(self, sealed_id: str) -> Path:
-        return self.folder / sealed_id[-2:] / sealed_id
 
-    def _write(self, sealed_id: str, closed: bytes) -> None:
-        path = self._path(sealed_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(closed)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+def file_of(sealed_id: str) -> str:
+    """Name of its file in the storage."""
+    return f"{sealed_id[-2:]}/{sealed_id}"
 
 
 def _about(sealed_id: str, kind: str, data_key_id: str) -> str:
     return f"sealed|{sealed_id}|{kind}|{data_key_id}"
+
+
+def _about_key(data_key_id: str, owner: str | None) -> str:
+    """``None``: as the first release wrapped them; a row that lost its owner does not open as one of those."""
+    return f"data-key|{data_key_id}" if owner is None else f"data-key|{data_key_id}|{owner}"
+
+
+def _chunks(names: Sequence[str], most: int = 1000) -> list[Sequence[str]]:
+    return [names[first : first + most] for first in range(0, len(names), most)]
 
 
 # --- templates as bytes ----------------------------------------------------------------------------------------------
@@ -193,4 +273,4 @@ def templates_from_bytes(content: bytes) -> tuple[FaceTemplate | None, ...]:
     )
 
 
-__all__ = ["Erased", "Sealed", "Unsealable", "Vault", "templates_from_bytes", "templates_to_bytes"]
+__all__ = ["Erased", "Sealed", "Unsealable", "Vault", "file_of", "templates_from_bytes", "templates_to_bytes"]

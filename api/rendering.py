@@ -122,7 +122,7 @@ def _begin(service: Service, renderers: Renderers, clip_id: str, run_id: str, tr
             raise Stopped("internal_error")
         store.give_back(clip.permit_id)
         try:
-            order = order_from_bytes(service.vault.get(store, clip.order_id))
+            order = order_from_bytes(service.vault.get(store, clip.order_id, owner=clip_id))
         except Erased:
             raise Overtaken from None
         store.notify(CHANNEL, clip_id)
@@ -157,9 +157,10 @@ def _doubles(service: Service, store: Store, order: Order, permit: Permit, faces
         row = store.get(ConsentRow, consent_id)
         if row is None:
             raise Erased
-        templates = [t for t in templates_from_bytes(service.vault.get(store, row.templates_id)) if t is not None]
+        kept = service.vault.get(store, row.templates_id, owner=consent_id)
+        templates = [t for t in templates_from_bytes(kept) if t is not None]
         if not photographs:
-            portrait = decode_picture(service.vault.get(store, row.portrait_id))
+            portrait = decode_picture(service.vault.get(store, row.portrait_id, owner=consent_id))
             doubles.append(
                 Double(subject_id=subject_id, consent_id=consent_id, portrait=portrait, template=templates[0])
             )
@@ -186,7 +187,7 @@ def _media(service: Service, store: Store, media_id: str, owner: str) -> tuple[M
     row = store.get(MediaRow, media_id)
     if row is None or row.key_id != owner:
         raise Erased
-    return row, service.vault.get(store, row.content_id)
+    return row, service.vault.get(store, row.content_id, owner=media_id)
 
 
 def _make(service: Service, renderers: Renderers, work: _Work, out: Path) -> MarkedClip:

@@ -114,9 +114,10 @@ def question_of(wanted: Order, *, caller: str, stage: str, own_permit: str | Non
 def _queue(service: Service, app: KeyHolder, wanted: Order, permit: Permit) -> ClipAccepted:
     now = service.now()
     with service.database.transaction() as store:
-        key = service.vault.new_key(store, now=now)
+        clip_id = new_id("clp")
+        key = service.vault.new_key(store, owner=clip_id, now=now)
         clip = ClipRow(
-            clip_id=new_id("clp"),
+            clip_id=clip_id,
             app_key_id=app.key_id,
             kind=wanted.kind,
             backend=wanted.backend,
@@ -202,7 +203,7 @@ def content(clip_id: str, request: Request, who: AnyCaller, service: TheService)
             if consent.suspended_at is not None:
                 raise Problem("consent_suspended")
         try:
-            data = service.vault.get(store, clip.content_id)
+            data = service.vault.get(store, clip.content_id, owner=clip_id)
         except Erased:
             raise Problem("clip_failed") from None
         etag = f'"{clip.sha256}"'

@@ -35,6 +35,7 @@ from api.schemas import (
     UseRequests,
 )
 from api.service import Service, TheService
+from api.shreds import write_down_soon
 from api.statements import Said, check_of, said
 from api.status import status_ref
 from api.storage import Store, challenge_of, live_of, new_id
@@ -86,7 +87,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         if Said.REFUSED in said(store, session.session_id):
             raise Problem("consent_refused")
         live = _live(store, session)
-        kept = _opened(service, store, session.templates_id, "session_expired")
+        kept = _opened(service, store, session.templates_id, "session_expired", owner=session.session_id)
         checked = check_of(store, session.session_id)
         salt = secrets.token_bytes(SALT_BYTES)
         granted = grant(
@@ -106,7 +107,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             check_sha256=None if checked is None else checked.sha256,
         )
         record = fold([granted])
-        key = service.vault.new_key(store, now=now)
+        key = service.vault.new_key(store, owner=granted.consent_id, now=now)
         row = ConsentRow(
             consent_id=granted.consent_id,
             subject_id=session.subject_id,
@@ -115,8 +116,8 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             challenge_id=live.challenge_id,
             salt=salt,
             data_key_id=key,
-            templates_id=_moved(service, store, session.templates_id, Sealed.TEMPLATES, key, now),
-            portrait_id=_moved(service, store, session.portrait_id, Sealed.PORTRAIT, key, now)
+            templates_id=_moved(service, store, session, session.templates_id, Sealed.TEMPLATES, key, now),
+            portrait_id=_moved(service, store, session, session.portrait_id, Sealed.PORTRAIT, key, now)
             if _SHOWS_THE_FACE & set(granted.scope.purposes)
             else None,
             granted_at=now,
@@ -129,6 +130,7 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
         service.vault.destroy_key(store, session.data_key_id, now=now)
         receipt = receipt_of(service, store, row, written, now=now)
+        store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     return ConsentGiven(
         consent_id=row.consent_id,
         record=written.record,
@@ -203,8 +205,8 @@ def go_on(consent_id: str, body: Renewal, person: Subject, service: TheService) 
             record,
             _live(store, session),
             terms=terms,
-            enrolled=_opened(service, store, row.templates_id, "consent_expired"),
-            shown=_opened(service, store, session.templates_id, "session_expired"),
+            enrolled=_opened(service, store, row.templates_id, "consent_expired", owner=consent_id),
+            shown=_opened(service, store, session.templates_id, "session_expired", owner=session.session_id),
             same_person=STRICT.same_person.value,
             purposes=body.purposes,
             audience=body.audience,
@@ -405,10 +407,12 @@ def _must_have_passed(session: SessionRow, *, now: datetime) -> None:
         raise Problem("session_expired")
 
 
-def _opened(service: Service, store: Store, sealed_id: str | None, code: str) -> tuple[FaceTemplate, ...]:
+def _opened(
+    service: Service, store: Store, sealed_id: str | None, code: str, *, owner: str
+) -> tuple[FaceTemplate, ...]:
     """Templates that are still there; a problem of that code when they are not."""
     try:
-        content = service.vault.get(store, sealed_id)
+        content = service.vault.get(store, sealed_id, owner=owner)
     except Erased:
         raise Problem(code) from None
     return tuple(template for template in templates_from_bytes(content) if template is not None)
@@ -426,6 +430,7 @@ def _happened(
         store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
     if not _SHOWS_THE_FACE & set(changed.purposes):
         service.vault.erase(store, row.portrait_id, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     return changed
 
 
@@ -448,10 +453,12 @@ def _live(store: Store, session: SessionRow) -> Live:
     return live_of(verdict, challenge_of(challenge))
 
 
-def _moved(service: Service, store: Store, sealed_id: str | None, kind: Sealed, key: str, now: datetime) -> str:
+def _moved(
+    service: Service, store: Store, session: SessionRow, sealed_id: str | None, kind: Sealed, key: str, now: datetime
+) -> str:
     """The same content under another key."""
     try:
-        content = service.vault.get(store, sealed_id)
+        content = service.vault.get(store, sealed_id, owner=session.session_id)
     except Erased:
         raise Problem("session_expired") from None
     return service.vault.put(store, content, kind=kind, data_key_id=key, now=now)

@@ -72,13 +72,12 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
         raise Problem("language_unavailable", f"recognised here: {known}")
     now, life_s = service.now(), timedelta(seconds=policy.session_life.value)
     with service.database.transaction() as store:
-        person = store.subject(app.key_id, service.keys.master.blind("subject", body.subject_ref), now=now)
-        device = (
-            None if body.device_ref is None else service.keys.master.blind("device", f"{app.key_id}/{body.device_ref}")
-        )
+        person = store.subject(app.key_id, service.keys.blind("subject", body.subject_ref), now=now)
+        device = None if body.device_ref is None else service.keys.blind("device", f"{app.key_id}/{body.device_ref}")
         refuse_locked(store, person.subject_id, device, policy=policy, now=now)
+        session_id = new_id("ses")
         row = SessionRow(
-            session_id=new_id("ses"),
+            session_id=session_id,
             app_key_id=app.key_id,
             subject_id=person.subject_id,
             language=body.language,
@@ -86,7 +85,7 @@ def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
             policy=f"{policy.name}@{policy.version}",
             state=life.SessionState.CREATED,
             attempts=0,
-            data_key_id=service.vault.new_key(store, now=now),
+            data_key_id=service.vault.new_key(store, owner=session_id, now=now),
             device=device,
             created_at=now,
             expires_at=now + life_s,

@@ -75,9 +75,10 @@ def _take(service: Service, who: KeyHolder, data: bytes) -> MediaTaken:
         raise Problem("media_unreadable", f"more than {_MOST_FACES} faces")
     now, sha256 = service.now(), hashlib.sha256(data).hexdigest()
     with service.database.transaction() as store:
-        key = service.vault.new_key(store, now=now)
+        media_id = new_id("med")
+        key = service.vault.new_key(store, owner=media_id, now=now)
         row = MediaRow(
-            media_id=new_id("med"),
+            media_id=media_id,
             key_id=who.key_id,
             kind=seen.kind,
             sha256=sha256,

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 
 from api.database import Database
 from api.engines import FaceEngines
-from api.keys import ServiceKeys
+from api.keys import KeyRing, ServiceKeys
 from api.media import Vault
 from api.queue import Queue
 from api.settings import Settings
@@ -39,13 +39,18 @@ class Service:
 
     settings: Settings
     database: Database
-    keys: ServiceKeys
+    ring: KeyRing
     vault: Vault
     queue: Queue
     faces: FaceEngines
     attestation: Mapping[Provider, AttestationVerifier] = field(default_factory=dict)
     witnesses: tuple[Verifier, ...] = ()
     now: Callable[[], datetime] = wall_clock
+
+    @property
+    def keys(self) -> ServiceKeys:
+        """As they are now: the key file may have been changed a moment ago."""
+        return self.ring.current()
 
 
 def _service(request: Request) -> Service:

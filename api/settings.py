@@ -41,6 +41,16 @@ SETTINGS = (
     Setting("MIEN_MODEL_CARDS", "", "cards of models of your own, in the form of liveness/models.toml"),
     Setting("MIEN_KEYS", "", "the service's key file (0600); unset: keys.json under MIEN_VAR, made at first start"),
     Setting("MIEN_KEYS_JSON", "", "content of the key file, instead of a file"),
+    Setting(
+        "MIEN_MASTER_KEY",
+        "file:",
+        "what wraps people's data keys, the first of a list: file: (the key file), tink-keyset:PATH, aws-kms://, gcp-kms://",
+    ),
+    Setting(
+        "MIEN_STORAGE",
+        "",
+        "folder or URL (s3://bucket/prefix) where sealed files lie; unset: media/ under MIEN_VAR",
+    ),
     Setting("MIEN_POLICY", "strict", "liveness policy of sessions that name none: strict or simulated"),
     Setting("MIEN_MINIMUM_ASSURANCE", "web", "least assurance for a permit: simulated, web or attested"),
     Setting("MIEN_HOST", "127.0.0.1", "address to listen on"),
@@ -81,6 +91,8 @@ class Settings:
     model_cards: Path | None = None
     keys: Path = Path("var/keys.json")
     keys_json: str | None = field(default=None, repr=False)
+    master_key: tuple[str, ...] = ("file:",)
+    storage: str | None = None
     policy: str = "strict"
     minimum_assurance: Assurance = Assurance.WEB
     host: str = "127.0.0.1"
@@ -96,6 +108,11 @@ class Settings:
     check_consent: str = "recorded"
     live_sessions: int | None = None
     accept_noncommercial: bool = False
+
+    @property
+    def files(self) -> str:
+        """Where sealed files lie."""
+        return self.storage or str(self.var / "media")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -121,6 +138,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         model_cards=Path(values["MIEN_MODEL_CARDS"]) if values["MIEN_MODEL_CARDS"] else None,
         keys=Path(values["MIEN_KEYS"] or var / "keys.json"),
         keys_json=values["MIEN_KEYS_JSON"] or None,
+        master_key=_master_key(values["MIEN_MASTER_KEY"]),
+        storage=values["MIEN_STORAGE"] or None,
         policy=_one_of("MIEN_POLICY", values["MIEN_POLICY"], tuple(POLICIES)),
         minimum_assurance=Assurance(
             _one_of("MIEN_MINIMUM_ASSURANCE", values["MIEN_MINIMUM_ASSURANCE"], tuple(Assurance))
@@ -179,3 +198,11 @@ def _count(name: str, value: str) -> int | None:
     if not value.isdecimal() or len(value) > 3:
         raise SettingsInvalid(f"{name} must be a number from 0 to 999")
     return int(value)
+
+
+def _master_key(value: str) -> tuple[str, ...]:
+    named = tuple(each.strip() for each in value.split(",") if each.strip())
+    for each in named:
+        if each != "file:" and not each.startswith("tink-keyset:") and "://" not in each:
+            raise SettingsInvalid("MIEN_MASTER_KEY takes file:, tink-keyset:PATH, and URIs of key management services")
+    return named

@@ -43,6 +43,7 @@ from api.tables import (
     SeenCaptureRow,
     SeenProofRow,
     SessionRow,
+    ShredRow,
     StatementRow,
     StatusChangeRow,
     StatusEntryRow,
@@ -175,6 +176,66 @@ class Store:
             SealedRow.sealed_id.in_(sealed_ids), SealedRow.in_file, SealedRow.erased_at.is_(None)
         )
         return set(self._session.scalars(kept))
+
+    def kept_files_made(self, before: datetime) -> list[str]:
+        """Ids of what lies in files and was made before then."""
+        kept = select(SealedRow.sealed_id).where(
+            SealedRow.in_file, SealedRow.erased_at.is_(None), SealedRow.made_at < before
+        )
+        return list(self._session.scalars(kept))
+
+    def keys_living(self, data_key_ids: Sequence[str]) -> list[str]:
+        """Those of them that were not destroyed."""
+        living = select(DataKeyRow.data_key_id).where(
+            DataKeyRow.data_key_id.in_(data_key_ids), DataKeyRow.wrapped.is_not(None)
+        )
+        return list(self._session.scalars(living))
+
+    def consents_standing(self) -> list[str]:
+        """Those that were not revoked, also expired ones."""
+        return list(self._session.scalars(select(ConsentRow.consent_id).where(ConsentRow.revoked_at.is_(None))))
+
+    def clips_in_hand(self) -> list[str]:
+        return list(self._session.scalars(select(ClipRow.clip_id).where(ClipRow.state.in_(("queued", "running")))))
+
+    def challenges_in_hand(self) -> list[str]:
+        """Waiting for the judge."""
+        waiting = select(SessionRow.challenge_id).where(
+            SessionRow.state == "judging", SessionRow.challenge_id.is_not(None)
+        )
+        return [challenge_id for challenge_id in self._session.scalars(waiting) if challenge_id is not None]
+
+    def shred(self, kind: str, shredded_id: str, *, at: datetime) -> None:
+        """Note for the shred list what is destroyed or taken back in this transaction."""
+        self._session.add(ShredRow(kind=kind, shredded_id=shredded_id, at=at))
+
+    def shreds_waiting(self, most: int) -> list[ShredRow]:
+        """Not yet in the list, and not in the hands of another process."""
+        waiting = select(ShredRow).order_by(ShredRow.number).limit(most).with_for_update(skip_locked=True)
+        return list(self._session.scalars(waiting))
+
+    def forget_shreds(self, numbers: Sequence[int]) -> None:
+        self._session.execute(delete(ShredRow).where(ShredRow.number.in_(numbers)))
+
+    def wrapped_by_others(self, master: str, *, most: int) -> list[DataKeyRow]:
+        """Data keys under another master key than this, and not in the hands of another process."""
+        by = DataKeyRow.wrapped_by
+        found = select(DataKeyRow).where(DataKeyRow.wrapped.is_not(None), or_(by < master, by > master, by.is_(None)))
+        return list(self._session.scalars(found.limit(most).with_for_update(skip_locked=True)))
+
+    def answers_sealed_by_others(self, master: str, *, most: int) -> list[IdempotencyRow]:
+        found = select(IdempotencyRow).where(
+            IdempotencyRow.sealed_answer.is_not(None), IdempotencyRow.sealed_by.is_distinct_from(master)
+        )
+        return list(self._session.scalars(found.limit(most).with_for_update(skip_locked=True)))
+
+    def under_masters(self) -> dict[str | None, int]:
+        """How many data keys and stored answers each master key wraps; ``None``: rows of the first release."""
+        by_keys = select(DataKeyRow.wrapped_by.label("by")).where(DataKeyRow.wrapped.is_not(None))
+        by_answers = select(IdempotencyRow.sealed_by.label("by")).where(IdempotencyRow.sealed_answer.is_not(None))
+        both = by_keys.union_all(by_answers).subquery()
+        counted = self._session.execute(select(both.c.by, func.count().label("number")).group_by(both.c.by))
+        return {row.by: row.number for row in counted}
 
     # --- live checks -------------------------------------------------------------------------------------------------
 
@@ -434,6 +495,10 @@ class Store:
             .values(redeemed_at=now)
         )
         return self._changed(spent) == 1
+
+    def spend_permits(self, *, now: datetime) -> None:
+        """Every one that is not spent."""
+        self._session.execute(update(PermitRow).where(PermitRow.redeemed_at.is_(None)).values(redeemed_at=now))
 
     def permit_issued_at(self, permit_id: str) -> datetime | None:
         return self._session.scalar(select(PermitRow.issued_at).where(PermitRow.permit_id == permit_id))

@@ -9,6 +9,7 @@ from datetime import timedelta
 from api.judging import FINGERPRINTS_KEPT
 from api.ledger import catch_up
 from api.service import Service
+from api.shreds import put_together, write_down
 from api.tables import ConsentRow, SessionRow
 from consent.status_list import Status
 from liveness import session as life
@@ -26,10 +27,11 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. pictures and templates of consents that are over, or that their person had nothing to do with for three years
     5. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
-    6. files that no row knows
+    6. files that no row knows, rows whose file is lost, and small files of the shred list
     7. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
 
-    And signs a checkpoint when the log has new entries: within one round, so that no entry waits for a minute.
+    It also writes down what was shredded, and wraps again what an older master key wrapped. And it signs a checkpoint when the
+    log has new entries: within one round, so that no entry waits for a minute.
     """
     now = service.now()
     erased = 0
@@ -69,7 +71,25 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 6
+        put_together(service.vault.files)
     catch_up(service)
+    while write_down(service.database, service.vault.files):
+        pass
+    rewrap(service)
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased
+
+
+def rewrap(service: Service, *, batches: int = 20) -> int:
+    """Wrap again what is not under the newest master key, in short transactions; gives how many. The rest waits."""
+    done = 0
+    for _ in range(batches):
+        with service.database.transaction() as store:
+            some = service.vault.rewrap(store)
+        done += some
+        if some == 0:
+            break
+    if done:
+        log.info("wrapped %d keys and answers again", done)
+    return done

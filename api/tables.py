@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     MetaData,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -88,7 +90,7 @@ class PersonTokenRow(Base):
 
 
 class IdempotencyRow(Base):
-    """A write and its answer, sealed under the master key: answers may carry tokens."""
+    """A write and its answer, sealed under the master key ``sealed_by``: answers may carry tokens."""
 
     __tablename__ = "idempotency"
     __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
@@ -97,6 +99,7 @@ class IdempotencyRow(Base):
     request_sha256: Mapped[bytes]
     status: Mapped[int | None]
     sealed_answer: Mapped[bytes | None]
+    sealed_by: Mapped[str | None]
     created_at: Mapped[datetime]
 
 
@@ -104,11 +107,18 @@ class IdempotencyRow(Base):
 
 
 class DataKeyRow(Base):
-    """An AES-256 key wrapped by the master key. ``wrapped`` is ``NULL`` once destroyed, and with it all it opened."""
+    """An AES-256 key of one owner, wrapped by a master key. ``wrapped`` is ``NULL`` once destroyed, and with it all it opened.
+
+    ``owner``: the session, consent, media or clip whose key it is, bound into the wrapping. ``wrapped_by``: the id of the
+    master key. Both are ``NULL`` on what the first release wrote.
+    """
 
     __tablename__ = "data_keys"
+    __table_args__ = (Index("ix_data_keys_wrapped_by", "wrapped_by", postgresql_where=text("wrapped IS NOT NULL")),)
     data_key_id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str | None]
     wrapped: Mapped[bytes | None]
+    wrapped_by: Mapped[str | None]
     created_at: Mapped[datetime]
     destroyed_at: Mapped[datetime | None]
 
@@ -127,6 +137,19 @@ class SealedRow(Base):
     made_at: Mapped[datetime]
     erase_after: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
+
+
+class ShredRow(Base):
+    """A data key destroyed, or a consent taken back in part or whole, on its way to the shred list outside this database.
+
+    Written with what it tells of, in one transaction; gone once it is in the list. See :mod:`api.shreds`.
+    """
+
+    __tablename__ = "shreds"
+    number: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str]
+    shredded_id: Mapped[str]
+    at: Mapped[datetime]
 
 
 class SubjectRow(Base):

@@ -148,7 +148,7 @@ def test_nothing_is_made_after_a_revocation(world: World) -> None:
     assert (gone.status_code, code(gone)) == (410, "consent_revoked")
     refused = order(world, [token])
     assert [reason["code"] for reason in refused.json()["reasons"]] == ["revoked", "no_token"]
-    assert not list((world.service.settings.var / "media").glob("*/*"))
+    assert not list((world.service.settings.var / "media").glob("*/sld_*"))
 
 
 def test_a_revocation_while_it_is_made_stops_it_before_release(world: World) -> None:

@@ -495,13 +495,13 @@ def test_picture_and_templates_go_when_the_consent_is_over(world: World) -> None
     world.clock.move(30 * 86_400 - 1)
     sweep(world.service)
     with world.service.database.transaction() as store:
-        assert world.service.vault.get(store, row.templates_id)
+        assert world.service.vault.get(store, row.templates_id, owner=row.consent_id)
     world.clock.move(1)
     sweep(world.service)
     with world.service.database.transaction() as store:
         for sealed_id in (row.templates_id, row.portrait_id):
             with pytest.raises(Erased):
-                world.service.vault.get(store, sealed_id)
+                world.service.vault.get(store, sealed_id, owner=row.consent_id)
     assert told.state()["state"] == "expired"
 
 

@@ -147,17 +147,17 @@ def test_revoking_destroys_templates_and_portrait_at_once(world: World) -> None:
     with world.service.database.transaction() as store:
         row = store.get(ConsentRow, consent["consent_id"])
         assert row is not None
-        assert world.service.vault.get(store, row.templates_id)
-        assert world.service.vault.get(store, row.portrait_id)
+        assert world.service.vault.get(store, row.templates_id, owner=row.consent_id)
+        assert world.service.vault.get(store, row.portrait_id, owner=row.consent_id)
     revoke(world, consent)
     with world.service.database.transaction() as store:
         for sealed_id in (row.templates_id, row.portrait_id):
             with pytest.raises(Erased):
-                world.service.vault.get(store, sealed_id)
+                world.service.vault.get(store, sealed_id, owner=row.consent_id)
     with world.service.database.engine.connect() as connection:
         left = "SELECT count(*) FROM sealed s JOIN data_keys k USING (data_key_id) WHERE k.wrapped IS NOT NULL"
         assert connection.scalar(text(left)) == 0
-    assert not list((world.service.settings.var / "media").glob("*/*"))
+    assert not list((world.service.settings.var / "media").glob("*/sld_*"))
 
 
 def test_revoking_twice_changes_nothing_and_nothing_follows_it(world: World) -> None:

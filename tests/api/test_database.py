@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 
 from api.auth import create_api_key
 from api.database import DatabaseUnavailable, alembic_config, downgrade, open_database, upgrade
+from api.files import FolderFiles
 from api.keys import KeysInvalid, Unsealable, open_keys, seal, unseal
 from api.media import Erased, Sealed, Vault
 from api.service import Service
@@ -112,7 +113,8 @@ def test_keys_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
     settings = Settings(keys=tmp_path / "deep" / "keys.json")
     first, second = open_keys(settings, now=NOW), open_keys(settings, now=NOW)
     assert first.active.kid == second.active.kid
-    assert first.master == second.master
+    assert first.masters == second.masters
+    assert first.blinding == second.blinding
     assert settings.keys.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in settings.keys.parent.iterdir()] == ["keys.json"]
     assert "PRIVATE" not in repr(first)
@@ -158,6 +160,12 @@ def test_what_is_sealed_opens_only_as_what_it_is() -> None:
             unseal(key, bytes(flipped), about="portrait|1")
 
 
+def folder_of(service: Service) -> Path:
+    """Where sealed files lie."""
+    assert isinstance(service.vault.files, FolderFiles)
+    return service.vault.files.folder
+
+
 @contextmanager
 def rolled_back(service: Service) -> Iterator[Store]:
     """A transaction that fails at its end."""
@@ -175,47 +183,47 @@ def test_a_file_put_in_anothers_place_does_not_open(service: Service) -> None:
     vault: Vault = service.vault
     now = service.now()
     with service.database.transaction() as store:
-        key = vault.new_key(store, now=now)
+        key = vault.new_key(store, owner="cns_1", now=now)
         one, other = (
             vault.put(store, bytes([n]) * 100_000, kind=Sealed.CAPTURE, data_key_id=key, now=now) for n in (1, 2)
         )
-    files = {path.name: path for path in vault.folder.glob("*/*")}
+    files = {path.name: path for path in folder_of(service).glob("*/*")}
     assert bytes([1]) * 100 not in files[one].read_bytes()
     files[one].write_bytes(files[other].read_bytes())
     with service.database.transaction() as store, pytest.raises(Unsealable):
-        vault.get(store, one)
+        vault.get(store, one, owner="cns_1")
 
 
 @pytest.mark.service
 def test_a_transaction_that_fails_erases_nothing(service: Service) -> None:
     vault, now = service.vault, service.now()
     with service.database.transaction() as store:
-        key = vault.new_key(store, now=now)
+        key = vault.new_key(store, owner="cns_1", now=now)
         sealed_id = vault.put(store, b"x" * 100_000, kind=Sealed.CLIP, data_key_id=key, now=now)
     with rolled_back(service) as store:
         vault.destroy_key(store, key, now=now)
     with service.database.transaction() as store:
-        assert vault.get(store, sealed_id) == b"x" * 100_000
+        assert vault.get(store, sealed_id, owner="cns_1") == b"x" * 100_000
         vault.destroy_key(store, key, now=now)
     with service.database.transaction() as store, pytest.raises(Erased):
-        vault.get(store, sealed_id)
+        vault.get(store, sealed_id, owner="cns_1")
 
 
 @pytest.mark.service
 def test_files_of_transactions_that_never_came_through_are_swept(service: Service) -> None:
     vault, now = service.vault, service.now()
     with service.database.transaction() as store:
-        key = vault.new_key(store, now=now)
+        key = vault.new_key(store, owner="cns_1", now=now)
         kept = vault.put(store, b"x" * 100_000, kind=Sealed.CLIP, data_key_id=key, now=now)
     with rolled_back(service) as store:
         vault.put(store, b"y" * 100_000, kind=Sealed.CLIP, data_key_id=key, now=now)
-    files = list(vault.folder.glob("*/*"))
+    files = list(folder_of(service).glob("*/*"))
     assert len(files) == 2
     for path in files:
         os.utime(path, (0, 0))
     with service.database.transaction() as store:
         assert vault.sweep_orphans(store, now=now) == 1
-    assert [path.name for path in vault.folder.glob("*/*")] == [kept]
+    assert [path.name for path in folder_of(service).glob("*/*")] == [kept]
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_person_is_shown_live_and_the_raw_recording_goes(world: World) -> None
         row = store.get(ChallengeRow, challenge["challenge_id"])
         assert row is not None
         with pytest.raises(Erased):
-            world.service.vault.get(store, row.capture_id)
+            world.service.vault.get(store, row.capture_id, owner=row.session_id)
 
 
 def test_a_failed_attempt_says_what_to_do_and_no_numbers(world: World) -> None:
@@ -249,7 +249,7 @@ def test_a_session_ends_and_its_data_goes(world: World) -> None:
         assert key is not None
         assert key.wrapped is None
         with pytest.raises(Erased):
-            world.service.vault.get(store, row.portrait_id)
+            world.service.vault.get(store, row.portrait_id, owner=row.session_id)
 
 
 def test_one_persons_token_reaches_no_other_session(world: World) -> None:

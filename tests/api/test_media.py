@@ -88,11 +88,11 @@ def test_media_goes_after_a_day(world: World) -> None:
         row = store.get(MediaRow, taken["media_id"])
         assert row is not None
         assert row.expires_at == world.clock() + timedelta(hours=24)
-        assert world.service.vault.get(store, row.content_id) == png(ALICE)
+        assert world.service.vault.get(store, row.content_id, owner=row.media_id) == png(ALICE)
     world.clock.move(24 * 3600)
     sweep(world.service)
     with world.service.database.transaction() as store, pytest.raises(Erased):
-        world.service.vault.get(store, row.content_id)
+        world.service.vault.get(store, row.content_id, owner=row.media_id)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,429 @@
+"""Backups that can be restored, and that revive nothing.
+
+A backup is a folder: ``manifest.json`` with the hash of everything, signed in ``manifest.jws``; ``tables/``, each as COPY
+writes it; ``files/``, sealed as they lie in the storage. All of it is one moment: a repeatable-read snapshot, and the files
+that its rows name. It holds no master key and no signing key: people's data in it opens only with the service's key file, or
+its key management service. What it does tell in the open is what the database tells: who consented when.
+
+Restoring, in this order:
+
+1. the manifest is ours, of this schema, and every byte is as it says
+2. the storage holds the shred list that the backup names, with nothing missing that it had then
+3. the database is empty
+4. in one transaction: all rows; then the entries of the log since, as they were; then every data key that was destroyed since
+   is destroyed, and every consent that was taken back since, in part or whole, ends, with its clips; so does one with a limited
+   number of uses: uses since are not known
+5. the files of keys that live go back to the storage, before that transaction commits
+
+When the list is lost with the storage, nobody can say what was revoked since: then all consents end, or nothing is restored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psycopg
+from psycopg import sql
+
+from api.app import open_service
+from api.consents import append_event, end_consent, record_of
+from api.database import open_database, upgrade
+from api.engines import Bounded, FaceEngines, WhenNeeded
+from api.files import FileGone, Files, open_files
+from api.keys import KeyRing
+from api.ledger import append
+from api.media import file_of
+from api.service import Service, wall_clock
+from api.settings import Settings
+from api.shreds import (
+    Shred,
+    Shredded,
+    ShredListMissing,
+    begin_shred_list,
+    consent_event,
+    log_entry,
+    read_shreds,
+    shred_list_id,
+    write_down,
+)
+from api.storage import Store
+from api.tables import Base, ConsentRow, DataKeyRow
+from consent.canonical import write_instant
+from consent.errors import SignatureInvalid
+from consent.keys import KeySet
+from consent.record import RevokedBy, revoke
+from liveness.errors import EngineError
+from liveness.evidence import FaceEmbedder, FaceFinder
+
+_VERSION = 1
+_TYP = "mien-backup+jws"
+_LEFT_OUT = frozenset({"idempotency", "shreds"})  # answers of a day that carry tokens; what the shred list holds
+_CHUNK, _AT_ONCE = 1 << 20, 1000
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+class BackupInvalid(Exception):
+    """A folder is no backup of this service, or not as it was written."""
+
+    code = "backup_invalid"
+
+
+class DatabaseNotEmpty(Exception):
+    """Restoring only ever fills an empty database."""
+
+    code = "database_not_empty"
+
+
+# --- making one ------------------------------------------------------------------------------------------------------
+
+
+def back_up(settings: Settings, out: Path, *, done: Progress = lambda _done, _of: None) -> dict[str, Any]:
+    """Write a backup into the folder ``out``, which must not exist; gives what is in it.
+
+    Raises: BackupInvalid, DatabaseUnavailable, KeysInvalid, StorageUnavailable.
+    """
+    if out.exists():
+        raise BackupInvalid(f"{out} is there already")
+    now = wall_clock()
+    keys = KeyRing(settings, now=wall_clock).current()
+    files = open_files(settings.files)
+    draft = out.with_name(out.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / "tables").mkdir(parents=True, mode=0o700)
+    draft.chmod(0o700)
+    with open_database(settings) as database:
+        while write_down(database, files):
+            pass
+        list_id = begin_shred_list(files)
+        with psycopg.connect(database.conninfo) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            connection.execute("SET LOCAL statement_timeout = 0")
+            try:
+                manifest = _tables(connection, draft)
+            except psycopg.errors.UndefinedTable as error:
+                raise BackupInvalid(
+                    "the database is not of this release; bring it up to date with: mien migrate"
+                ) from error
+            manifest |= _files(connection, files, draft, done)
+    manifest |= {
+        "version": _VERSION,
+        "made_at": write_instant(now),
+        "shred_list": {"id": list_id, "entries": len({shred.shredded_id for shred in read_shreds(files)})},
+    }
+    content = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
+    _write(draft / "manifest.json", content)
+    signed = keys.active.sign({"manifest_sha256": hashlib.sha256(content).hexdigest()}, typ=_TYP)
+    _write(draft / "manifest.jws", signed.encode())
+    draft.replace(out)
+    return _figures(manifest)
+
+
+def _tables(connection: psycopg.Connection[Any], out: Path) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    for name, columns in _our_tables():
+        digest, size = hashlib.sha256(), 0
+        path = out / "tables" / f"{name}.copy"
+        copying = sql.SQL("COPY {} ({}) TO STDOUT").format(_name(name), sql.SQL(", ").join(map(_name, columns)))
+        with _new_file(path) as file, connection.cursor() as cursor:
+            with cursor.copy(copying) as copy:
+                for block in copy:
+                    file.write(block)
+                    digest.update(block)
+                    size += len(block)
+            rows = cursor.rowcount
+        tables[name] = {"columns": columns, "rows": rows, "bytes": size, "sha256": digest.hexdigest()}
+    schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    used = "SELECT DISTINCT wrapped_by FROM data_keys WHERE wrapped IS NOT NULL AND wrapped_by IS NOT NULL"
+    masters = sorted(by for (by,) in connection.execute(used).fetchall())
+    return {"schema": None if schema is None else schema[0], "tables": tables, "masters": masters}
+
+
+def _files(connection: psycopg.Connection[Any], files: Files, out: Path, done: Progress) -> dict[str, Any]:
+    """Every file that the snapshot's rows name. One that was erased meanwhile is left out; one that was lost is counted too."""
+    named = connection.execute("SELECT sealed_id, size FROM sealed WHERE in_file AND erased_at IS NULL").fetchall()
+    kept: dict[str, Any] = {}
+    missing = 0
+    done(0, len(named))
+    for number, (sealed_id, size) in enumerate(named, start=1):
+        try:
+            content = files.read(file_of(sealed_id), most=size + 1024)
+        except FileGone:
+            missing += 1
+            continue
+        path = out / "files" / file_of(sealed_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+        kept[sealed_id] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        done(number, len(named))
+    return {"files": kept, "files_missing": missing}
+
+
+# --- restoring one ---------------------------------------------------------------------------------------------------
+
+
+def restore(
+    settings: Settings,
+    source: Path,
+    *,
+    end_all_consents: bool = False,
+    now: Callable[[], datetime] = wall_clock,
+    done: Progress = lambda _done, _of: None,
+) -> dict[str, Any]:
+    """Fill an empty database and the storage from a backup; gives what came back and what did not.
+
+    ``end_all_consents``: the shred list is lost, and so nothing that it might name comes back.
+
+    Raises: BackupInvalid, ShredListMissing, DatabaseNotEmpty, DatabaseUnavailable, KeysInvalid, StorageUnavailable.
+    """
+    if settings.keys_json is None and not settings.keys.is_file():
+        raise BackupInvalid("the service's key file is not there; without it nothing in a backup opens")
+    ring = KeyRing(settings, now=now)
+    files = open_files(settings.files)
+    manifest = _checked(source, ring.current().public)  # 1
+    unknown = [by for by in manifest["masters"] if not ring.current().masters.knows(by)]
+    if unknown:
+        raise BackupInvalid(f"its data keys need the master key {unknown[0]}, which is not among ours")
+    shreds = _shreds_since(files, manifest, lost=end_all_consents)  # 2
+    with open_database(settings) as database:
+        upgrade(database.owner_url)
+        with open_service(settings, faces=_no_faces(), now=now, database=database) as service:
+            with database.transaction() as store:
+                store.connection.execute("SET LOCAL statement_timeout = 0")
+                _refuse_other_schema(store, manifest)
+                _refuse_rows(store)  # 3
+                _load(store, source, manifest)  # 4
+                logged = _log_again(store, shreds)
+                ended = _apply(service, store, shreds, end_all=end_all_consents)
+                store.spend_permits(now=service.now())  # some may have been spent since
+                _queue_again(service, store)
+                put_back = _put_back(store, files, source, manifest, done)  # 5
+            begin_shred_list(files)
+            while write_down(database, files):
+                pass
+    return _figures(manifest) | ended | {"log_entries_added": logged, "files_put_back": put_back}
+
+
+def _checked(source: Path, public: KeySet) -> dict[str, Any]:
+    """The manifest, with every hash in it compared. Raises: BackupInvalid."""
+    try:
+        content = (source / "manifest.json").read_bytes()
+        signed = (source / "manifest.jws").read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BackupInvalid(f"{source} holds no manifest") from error
+    try:
+        members = public.open(signed, typ=_TYP, max_chars=2000)
+        stated = members.text("manifest_sha256")
+    except SignatureInvalid as error:
+        raise BackupInvalid("its manifest was not signed by this service") from error
+    if stated != hashlib.sha256(content).hexdigest():
+        raise BackupInvalid("its manifest was changed after it was signed")
+    manifest: dict[str, Any] = json.loads(content)
+    if manifest["version"] != _VERSION:
+        raise BackupInvalid("it was made by another version")
+    for name, about in manifest["tables"].items():
+        _compare(source / "tables" / f"{name}.copy", about)
+    for sealed_id, about in manifest["files"].items():
+        _compare(source / "files" / file_of(sealed_id), about)
+    return manifest
+
+
+def _compare(path: Path, about: dict[str, Any]) -> None:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_CHUNK):
+                digest.update(block)
+    except OSError as error:
+        raise BackupInvalid(f"{path.name} is missing") from error
+    if digest.hexdigest() != about["sha256"]:
+        raise BackupInvalid(f"{path.name} is not as it was written")
+
+
+def _shreds_since(files: Files, manifest: dict[str, Any], *, lost: bool) -> list[Shred]:
+    named = manifest["shred_list"]
+    if lost:
+        return list(read_shreds(files)) if shred_list_id(files) == named["id"] else []
+    if shred_list_id(files) != named["id"]:
+        raise ShredListMissing(
+            "the storage does not hold the shred list that this backup names; without it, restore with --end-all-consents"
+        )
+    shreds = list(read_shreds(files))
+    if len({shred.shredded_id for shred in shreds}) < named["entries"]:
+        raise ShredListMissing("the shred list lost entries; without them, restore with --end-all-consents")
+    return shreds
+
+
+def _refuse_other_schema(store: Store, manifest: dict[str, Any]) -> None:
+    schema = store.connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if schema is None or schema[0] != manifest["schema"]:
+        raise BackupInvalid(
+            f"it has schema {manifest['schema']}; restore it with the release that made it, then migrate"
+        )
+
+
+def _refuse_rows(store: Store) -> None:
+    for name, _ in _our_tables():
+        if store.connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(_name(name))).fetchone():
+            raise DatabaseNotEmpty(f"the table {name} has rows; restore into an empty database")
+
+
+def _load(store: Store, source: Path, manifest: dict[str, Any]) -> None:
+    known = dict(_our_tables())
+    if not set(manifest["tables"]) <= set(known):
+        raise BackupInvalid("it holds tables that are not ours")
+    with store.connection.cursor() as cursor:
+        for name in known:  # what others refer to comes first
+            about = manifest["tables"].get(name)
+            if about is None:
+                continue
+            loaded = sql.SQL(", ").join(_name(column) for column in about["columns"])
+            with (
+                (source / "tables" / f"{name}.copy").open("rb") as file,
+                cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(_name(name), loaded)) as copy,
+            ):
+                while block := file.read(_CHUNK):
+                    copy.write(block)
+        for name, columns in known.items():
+            for column in columns:
+                _count_on(cursor, name, column)
+
+
+def _count_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
+    """A column that counts by itself goes on after what was loaded. Counted up, since setting it takes a right more."""
+    counting = cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", (name, column)).fetchone()
+    if counting is not None and counting[0] is not None:
+        counted = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(_name(column), _name(name))
+        up = sql.SQL("SELECT count(nextval(%s::regclass)) FROM generate_series(1, ({}))").format(counted)
+        cursor.execute(up, (counting[0],))
+
+
+def _log_again(store: Store, shreds: list[Shred]) -> int:
+    """Entries of the log since the backup, as they were: what was published about the log goes on to hold. Gives how many.
+
+    It stops where one is missing. What follows that is lost, and whoever has seen it will see that the log changed.
+    """
+    listed: dict[int, set[tuple[str, str, datetime]]] = {}
+    for shred in shreds:
+        if shred.kind is Shredded.LOG:
+            index, kind, digest = log_entry(shred.shredded_id)
+            listed.setdefault(index, set()).add((kind, digest, shred.at))
+    store.lock_ledger()
+    last, added = store.last_entry(), 0
+    while len(each := listed.get(0 if last is None else last.index + 1, set())) == 1:
+        [(kind, digest, at)] = each
+        [last] = append(store, [(kind, digest)], now=at)
+        added += 1
+    return added
+
+
+def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool) -> dict[str, Any]:
+    """What was destroyed or taken back since the backup is so again."""
+    now, keys = service.now(), service.keys
+    listed = sorted({shred.shredded_id for shred in shreds if shred.kind is Shredded.KEY})
+    destroyed = 0
+    for first in range(0, len(listed), _AT_ONCE):
+        for data_key_id in store.keys_living(listed[first : first + _AT_ONCE]):
+            service.vault.destroy_key(store, data_key_id, now=now)
+            destroyed += 1
+    reached: dict[str, int] = {}
+    for shred in shreds:
+        if shred.kind is Shredded.CONSENT:
+            consent_id, number = consent_event(shred.shredded_id)
+            reached[consent_id] = max(number, reached.get(consent_id, 0))
+    ended = 0
+    for consent_id in store.consents_standing():
+        row, record = store.get(ConsentRow, consent_id, lock=True), record_of(store, consent_id)
+        if row is None or record.revoked is not None:
+            continue
+        key = store.get(DataKeyRow, row.data_key_id)
+        stale = reached.get(consent_id, 0) >= len(record.events) or key is None or key.wrapped is None
+        if stale or end_all or record.limits.uses is not None:
+            event = revoke(record, by=RevokedBy.CONTROLLER, now=now)
+            append_event(store, keys, row, [*record.events, event], now=now)
+            end_consent(service, store, row, event, now=now)
+            ended += 1
+    return {"keys_destroyed": destroyed, "consents_ended": ended}
+
+
+def _queue_again(service: Service, store: Store) -> None:
+    """Jobs are not in a backup. The gate is asked again when a clip's work begins, as always."""
+    for clip_id in store.clips_in_hand():
+        service.queue.render(store, clip_id)
+    for challenge_id in store.challenges_in_hand():
+        service.queue.judge(store, challenge_id)
+
+
+def _put_back(store: Store, files: Files, source: Path, manifest: dict[str, Any], done: Progress) -> int:
+    """Files whose rows still stand."""
+    named = sorted(manifest["files"])
+    standing: set[str] = set()
+    for first in range(0, len(named), _AT_ONCE):
+        standing |= store.kept_in_files(named[first : first + _AT_ONCE])
+    done(0, len(standing))
+    for number, sealed_id in enumerate(sorted(standing), start=1):
+        files.write(file_of(sealed_id), (source / "files" / file_of(sealed_id)).read_bytes())
+        done(number, len(standing))
+    return len(standing)
+
+
+# --- what both share -------------------------------------------------------------------------------------------------
+
+
+def _our_tables() -> list[tuple[str, list[str]]]:
+    """Those of the schema, each after what it refers to, with their columns."""
+    return [
+        (table.name, [column.name for column in table.columns])
+        for table in Base.metadata.sorted_tables
+        if table.name not in _LEFT_OUT
+    ]
+
+
+def _name(name: str) -> sql.Identifier:
+    return sql.Identifier(name)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _new_file(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _figures(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "made_at": manifest["made_at"],
+        "schema": manifest["schema"],
+        "rows": sum(about["rows"] for about in manifest["tables"].values()),
+        "files": len(manifest["files"]),
+        "files_missing": manifest["files_missing"],
+        "bytes": sum(about["bytes"] for part in ("tables", "files") for about in manifest[part].values()),
+        "masters": manifest["masters"],
+    }
+
+
+def _no_faces() -> FaceEngines:
+    """Restoring looks at no picture."""
+
+    def none() -> object:
+        raise EngineError("restoring opens no model")
+
+    return FaceEngines(
+        finder=cast("FaceFinder", WhenNeeded(none)),
+        embedder=cast("FaceEmbedder", WhenNeeded(none)),
+        languages=frozenset(),
+        bound=Bounded(1),
+    )
