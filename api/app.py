@@ -17,7 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
+    clip_events,
     routes_audit,
+    routes_backends,
     routes_clips,
     routes_consent,
     routes_gate,
@@ -35,6 +37,7 @@ from api.errors import Problem
 from api.keys import open_keys
 from api.live_guidance import LiveSessions
 from api.media import Vault
+from api.notices import Notices
 from api.queue import Queue
 from api.schemas import ProblemBody
 from api.service import Service, wall_clock
@@ -98,11 +101,15 @@ def open_service(
 def create_app(service: Service) -> FastAPI:
     """The application on an open service."""
 
+    notices = Notices()
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        async with ClipEvents.listening(service.database.conninfo) as events:
-            app.state.clip_events = events
+        app.state.clip_events = events = ClipEvents()
+        notices.hear(clip_events.CHANNEL, events.ring)
+        async with notices.listening(service.database.conninfo):
             yield
+        events.close()
 
     app = FastAPI(
         title="Mien",
@@ -114,6 +121,7 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}},
     )
     app.state.service = service
+    app.state.notices = notices
     app.state.live = LiveSessions(service.settings.live_sessions)
     for part in (
         routes_liveness,
@@ -121,6 +129,7 @@ def create_app(service: Service) -> FastAPI:
         routes_consent,
         routes_media,
         routes_gate,
+        routes_backends,
         routes_clips,
         routes_audit,
         routes_public,

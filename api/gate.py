@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from api.consents import record_of
@@ -67,7 +68,7 @@ def ask(service: Service, question: Question) -> Answer:
     1. verify the tokens
     2. write the attempt, and commit it
     3. load records, templates and faces, with the consents locked against change
-    4. decide
+    4. decide; a backend that owes a deletion is refused whatever it asks
     5. write outcome and permit in the transaction of 3, and commit; only then is there an answer
 
     A failure in 3 to 5 is a refusal with ``gate_error``, written as the outcome if that can still be written.
@@ -106,9 +107,11 @@ def ask(service: Service, question: Question) -> Answer:
                 minimum_assurance=service.settings.minimum_assurance,
                 script=question.script,
             )
-            outcome = decide(  # 4
-                use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now
-            )
+            outcome: Permit | Refusal
+            if store.backend_blocked(question.backend, now=service.now()):  # 4
+                outcome = Refusal(reasons=(GateReason(code=GateCode.BACKEND_BLOCKED),))
+            else:
+                outcome = decide(use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now)
             _write(service, store, attempt_id, outcome)  # 5
     except Exception as error:  # whatever it is, it is not a yes
         log.error("attempt %s refused: the gate failed on a %s", attempt_id, type(error).__name__)
@@ -218,9 +221,26 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
     now = service.now()
     for consent_id, _ in permit.consents:
         # locked for change: two permits redeemed at once must not both be the last use
-        row = store.get(ConsentRow, consent_id, lock=True)
-        if row is None:
+        if store.get(ConsentRow, consent_id, lock=True) is None:
             return "permit_invalid"
+    why = withheld(store, permit, now=now)
+    if why is not None:
+        return why
+    for consent_id, _ in permit.consents:
+        record = record_of(store, consent_id)
+        if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
+            return "scope_limits"
+    return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
+
+
+def withheld(store: Store, permit: Permit, *, now: datetime) -> str | None:
+    """Why what this permit allowed is allowed no longer, by what the records say now; ``None`` when all of them hold.
+
+    Read afresh each time, and never from anything that a notice would have to drop.
+    """
+    if store.backend_blocked(permit.backend, now=now):
+        return "backend_blocked"
+    for consent_id, _ in permit.consents:
         try:
             record = record_of(store, consent_id)
         except ConsentError:
@@ -229,9 +249,11 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
             return "consent_revoked"
         if not record.state_at(now).allows_use:
             return "consent_expired"
-        if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
-            return "scope_limits"
-    return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
+        if permit.purpose not in record.purposes:
+            return "scope_purpose"
+        if not record.scope.covers(permit.backend):
+            return "scope_audience"
+    return None
 
 
 def reasons_to_json(outcome: Permit | Refusal) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from api.auth import Backend, KeyHolder
 from api.calls import Call
 from api.errors import Problem
-from api.gate import Answer, Question, ask, reasons_to_json, redeem
+from api.gate import Answer, Question, ask, reasons_to_json, redeem, withheld
 from api.schemas import (
     Decision,
     Decisions,
@@ -85,7 +85,11 @@ def spend(body: PermitShown, backend: Backend, service: TheService) -> PermitRed
 
 @router.post("/v1/permits/complete")
 def complete(body: WorkDone, backend: Backend, service: TheService) -> WorkNoted:
-    """Say what was made: the hash of the output. May come after the permit's time, not without its redemption."""
+    """Say what was made: the hash of the output. May come after the permit's time, not without its redemption.
+
+    ``release`` is whether the output may leave the backend: the records are read again here, and a consent that ended
+    while the work ran withholds it. The hash is kept either way.
+    """
     now = service.now()
     permit = _own_permit(service, body.permit, backend)
     with service.database.transaction() as store:
@@ -96,7 +100,8 @@ def complete(body: WorkDone, backend: Backend, service: TheService) -> WorkNoted
             raise Problem("permit_spent", "another output was handed in")
         if row.completed_at is None:
             row.completed_at, row.output_sha256 = now, body.output_sha256
-    return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at)
+        why = withheld(store, permit, now=now)
+    return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at, release=why is None, code=why)
 
 
 def _own_permit(service: Service, compact: str, backend: KeyHolder) -> Permit:

@@ -53,6 +53,9 @@ SETTINGS = (
     Setting(
         "MIEN_ATTESTATION", "", "file (TOML) of the apps whose devices may vouch for recordings; unset: nobody does"
     ),
+    Setting(
+        "MIEN_WEBHOOK_LOOPBACK", "no", "yes: webhooks may go to this machine over plain http; for development only"
+    ),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
 )
 
@@ -79,6 +82,7 @@ class Settings:
     storage_location: str = "ZZ"
     attestation: Path | None = None
     live_sessions: int | None = None
+    webhook_loopback: bool = False
     accept_noncommercial: bool = False
 
 
@@ -116,6 +120,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         storage_location=values["MIEN_STORAGE_LOCATION"],
         attestation=Path(values["MIEN_ATTESTATION"]) if values["MIEN_ATTESTATION"] else None,
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
+        webhook_loopback=_one_of("MIEN_WEBHOOK_LOOPBACK", values["MIEN_WEBHOOK_LOOPBACK"], ("yes", "no")) == "yes",
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
     )

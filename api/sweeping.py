@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from api.consents import expire_consent
 from api.judging import FINGERPRINTS_KEPT
+from api.purges import write_overdue_down
 from api.service import Service
-from api.tables import SessionRow
+from api.tables import ConsentRow, SessionRow
+from api.webhooks import KEPT as DELIVERIES_KEPT
 from liveness import session as life
 
 log = logging.getLogger("mien.worker")
@@ -23,6 +26,9 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
+    6. consents whose term ran out: what follows from it, each in a transaction of its own
+    7. backends that owe a deletion: that they are now refused is written down
+    8. messages that arrived or were given up long ago
     """
     now = service.now()
     erased = 0
@@ -50,6 +56,22 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5
+    erased += _end_terms(service)  # 6
+    with service.database.transaction() as store:
+        for purge in store.overdue_purges(now, noted=False, lock=True):  # 7
+            write_overdue_down(store, purge, now=now)
+        store.forget_deliveries(now - DELIVERIES_KEPT)  # 8
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased
+
+
+def _end_terms(service: Service) -> int:
+    now, ended = service.now(), 0
+    with service.database.transaction() as store:
+        over = store.consents_over(now)
+    for consent_id in over:
+        with service.database.transaction() as store:
+            row = store.get(ConsentRow, consent_id, lock=True)
+            ended += row is not None and expire_consent(service, store, row, now=now)
+    return ended

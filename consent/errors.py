@@ -8,7 +8,8 @@
     ├── LedgerBroken      the chain does not hold, from ``index`` on
     ├── ReceiptInvalid    a receipt does not prove what it says
     ├── TokenInvalid      a consent token is not valid here and now
-    └── PermitInvalid     a permit is not valid here and now
+    ├── PermitInvalid     a permit is not valid here and now
+    └── PurgeInvalid      a statement that something was deleted, or the receipt for it, does not hold
 
 A use that the consents do not cover is no error: that is a :class:`consent.gate.Refusal`.
 """
@@ -79,3 +80,9 @@ class PermitInvalid(ConsentError):
     """Codes: ``permit_invalid``, ``permit_expired``."""
 
     code = "permit_invalid"
+
+
+class PurgeInvalid(ConsentError):
+    """Codes: ``purge_statement_invalid``, ``purge_receipt_invalid``."""
+
+    code = "purge_statement_invalid"

@@ -64,6 +64,7 @@ class GateCode(StrEnum):
     token_unused       a token was presented whose person is not in the picture.
     replay             the same token was presented twice.
     record_missing     there is no record, or no templates, that belong to this token.
+    backend_blocked    this backend has not confirmed in time that it deleted what an ended consent had let it keep.
     gate_error         something failed inside; nothing is permitted by failing.
     """
 
@@ -83,6 +84,7 @@ class GateCode(StrEnum):
     TOKEN_UNUSED = "token_unused"  # noqa: S105 - a reason code
     REPLAY = "replay"
     RECORD_MISSING = "record_missing"
+    BACKEND_BLOCKED = "backend_blocked"
     GATE_ERROR = "gate_error"
 
 
