@@ -521,7 +521,21 @@ class Store:
         clips = run(select(ClipRow.state, func.count()).group_by(ClipRow.state))
         queue = run(text("SELECT task_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2"))
         consents = run(select(ConsentRow.revoked_at.is_not(None), func.count()).group_by(text("1")))
+        deliveries = run(
+            text(
+                "SELECT CASE WHEN delivered_at IS NOT NULL THEN 'delivered' WHEN dead_at IS NOT NULL THEN 'dead' "
+                "ELSE 'waiting' END, count(*) FROM webhook_deliveries GROUP BY 1"
+            )
+        )
+        purges = run(
+            text(
+                "SELECT CASE WHEN confirmed_at IS NOT NULL THEN 'confirmed' WHEN excused_at IS NOT NULL THEN 'excused' "
+                "WHEN blocked_at IS NOT NULL THEN 'overdue' ELSE 'required' END, count(*) FROM purges GROUP BY 1"
+            )
+        )
         return {
+            "webhook_deliveries": [((state,), n) for state, n in deliveries],
+            "purges": [((state,), n) for state, n in purges],
             "sessions": [((state,), n) for state, n in sessions],
             "verdicts": [(("live" if live else "not_live", assurance or ""), n) for live, assurance, n in verdicts],
             "verdict_reasons": [((code,), n) for code, n in reasons],

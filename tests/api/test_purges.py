@@ -159,6 +159,9 @@ def test_the_sweep_writes_a_block_down_once_and_reminds(world: World, hook: Rece
     assert [message["data"]["state"] for message in said(hook)] == ["required", "overdue"]
     (blocked,) = world.call("GET", "/v1/backends/blocked", "auditor").json()["blocked"]
     assert blocked["backend"] == "studio"
+    figures = world.call("GET", "/metrics").text
+    assert 'mien_purges{state="overdue"} 1' in figures
+    assert 'mien_webhook_deliveries{state="delivered"} 2' in figures
 
 
 def test_an_admin_lifts_a_block_with_a_reason_and_the_debt_stays(world: World) -> None:
@@ -286,7 +289,7 @@ def test_expiry_is_carried_out_once_and_means_what_it_says(world: World, hook: R
     assert render(world, done)
     world.clock.move(2 * HOUR - 1)
     sweep(world.service)
-    assert steps(world) == []
+    assert steps(world) == ["webhook.set"]
     world.clock.move(1)
     sweep(world.service)
     sweep(world.service)
