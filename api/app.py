@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
+    clip_events,
     routes_audit,
     routes_backends,
     routes_clips,
@@ -39,6 +40,7 @@ from api.keys import KeyRing
 from api.ledger import read_witnesses
 from api.live_guidance import LiveSessions
 from api.media import Vault
+from api.notices import Notices
 from api.queue import Queue
 from api.schemas import ProblemBody
 from api.service import Service, wall_clock
@@ -106,11 +108,15 @@ def open_service(
 def create_app(service: Service) -> FastAPI:
     """The application on an open service."""
 
+    notices = Notices()
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        async with ClipEvents.listening(service.database.conninfo) as events:
-            app.state.clip_events = events
+        app.state.clip_events = events = ClipEvents()
+        notices.hear(clip_events.CHANNEL, events.ring)
+        async with notices.listening(service.database.conninfo):
             yield
+        events.close()
 
     app = FastAPI(
         title="Mien",
@@ -123,6 +129,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.state.status_lists = StatusLists()
+    app.state.notices = notices
     app.state.live = LiveSessions(service.settings.live_sessions)
     for part in (
         routes_liveness,

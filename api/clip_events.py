@@ -1,6 +1,6 @@
-"""Tells waiting requests that a clip has moved: one LISTEN connection a process, one event a waiting request.
+"""Tells waiting requests that a clip has moved: one event a waiting request, rung by the process's notices.
 
-A notice may be lost when that connection breaks; whoever waits therefore also looks again every few seconds.
+A notice may be lost; whoever waits therefore also looks again every few seconds.
 """
 
 from __future__ import annotations
@@ -8,13 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import psycopg
 
 CHANNEL = "mien_clip"
-_RECONNECT_S = 1.0
 
 
 class ClipEvents:
@@ -25,20 +20,6 @@ class ClipEvents:
         self.closing = False
         self._loop = asyncio.get_running_loop()
 
-    @classmethod
-    @asynccontextmanager
-    async def listening(cls, conninfo: str) -> AsyncIterator[ClipEvents]:
-        """Open while the application runs."""
-        events = cls()
-        task = asyncio.create_task(events._listen(conninfo))
-        try:
-            yield events
-        finally:
-            events.close()
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
     def close_soon(self) -> None:
         """The same, from another thread."""
         self._loop.call_soon_threadsafe(self.close)
@@ -46,8 +27,7 @@ class ClipEvents:
     def close(self) -> None:
         """Everyone who waits wakes up and finds that the service is going."""
         self.closing = True
-        for clip_id in list(self._waiting):
-            self._ring(clip_id)
+        self.ring(None)
 
     async def wait(self, clip_id: str, seconds: float) -> None:
         """Until the clip moves, or that time is over."""
@@ -63,15 +43,8 @@ class ClipEvents:
             if not self._waiting[clip_id]:
                 del self._waiting[clip_id]
 
-    def _ring(self, clip_id: str) -> None:
-        for event in self._waiting.get(clip_id, ()):
-            event.set()
-
-    async def _listen(self, conninfo: str) -> None:
-        while not self.closing:
-            with contextlib.suppress(psycopg.OperationalError):
-                async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    async for notice in connection.notifies():
-                        self._ring(notice.payload)
-            await asyncio.sleep(_RECONNECT_S)
+    def ring(self, clip_id: str | None) -> None:
+        """Wake those who wait for that clip; ``None``: everybody, for any may have moved."""
+        for waited in list(self._waiting) if clip_id is None else [clip_id]:
+            for event in self._waiting.get(waited, ()):
+                event.set()

@@ -1,17 +1,28 @@
-"""Consents in storage: the record folded from its events, and events appended with their ledger entry in one transaction."""
+"""Consents in storage: the record folded from its events, and events appended with their ledger entry in one transaction.
+
+What follows from a change is in that transaction too: who is told, which backends must delete, what is destroyed. So a
+consent that is over is over for everything at once, whoever ended it and whichever process hears of it when.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from api import purges
+from api.clip_events import CHANNEL as CLIP_CHANNEL
 from api.keys import ServiceKeys
 from api.ledger import append, receipt
+from api.notices import CONSENT_CHANNEL
 from api.service import Service
 from api.settings import Settings
 from api.shreds import Shredded, consent_shred_id, write_down_soon
 from api.storage import Store
 from api.tables import ClipRow, ConsentEventRow, ConsentRow
+from api.webhooks import Event, publish
+from api.withdrawals import Step, note
+from consent.canonical import write_instant
 from consent.ledger import LedgerEntry, Receipt, commit
+from consent.purge import PurgeReason
 from consent.record import (
     ConsentEvent,
     ConsentRecord,
@@ -47,27 +58,47 @@ def record_of(store: Store, consent_id: str) -> ConsentRecord:
 def append_event(
     store: Store, keys: ServiceKeys, row: ConsentRow, events: list[ConsentEvent], *, now: datetime
 ) -> ConsentEventRow:
-    """Write the last of ``events``, all events of this consent: signed record, log entry and event, together."""
-    event = events[-1]
+    """Write the last of ``events``, all events of this consent: signed record, log entry and event, together, with the
+    messages about it and the demands on backends that it no longer covers."""
+    event, record = events[-1], fold(events)
     body = event_bytes(event)
     entry = append_entry(store, kind=event.kind, body=body, salt=row.salt, now=now)
     written = ConsentEventRow(
         consent_id=row.consent_id,
         number=event.number,
         body=body,
-        record=sign_record(fold(events), keys.active),
+        record=sign_record(record, keys.active),
         ledger_index=entry.index,
         at=event.at,
     )
     store.add(written)
     if event.kind != _FIRST:
         store.shred(Shredded.CONSENT, consent_shred_id(row.consent_id, event.number), at=event.at)
+    _tell(store, row, event.kind, number=event.number, at=event.at, now=now)
+    left_out = [
+        backend
+        for backend in store.backends_that_hold(row.consent_id)
+        if record.revoked is not None or not record.scope.covers(backend)
+    ]
+    reason = PurgeReason.NARROWED if record.revoked is None else PurgeReason.REVOKED
+    purges.require(store, row.consent_id, left_out, reason, now=now)
     return written
 
 
 def append_entry(store: Store, *, kind: str, body: bytes, salt: bytes, now: datetime) -> LedgerEntry:
     """The entry for something that was said, in the log; the log is locked until the transaction ends."""
     return append(store, [(kind, commit(body, salt))], now=now)[0]
+
+
+def _tell(store: Store, row: ConsentRow, kind: str, *, number: int | None, at: datetime, now: datetime) -> None:
+    """The app, and the backends that used this consent; one that only might have hears nothing of the person."""
+    if kind not in tuple(Event):
+        return
+    listening = [row.app_key_id]
+    for backend in store.backends_that_used(row.consent_id):
+        listening += store.keys_of_backend(backend)
+    said = {"consent_id": row.consent_id, "subject_id": row.subject_id, "number": number, "at": write_instant(at)}
+    publish(store, Event(kind), said, to=listening, now=now)
 
 
 def receipt_of(service: Service, store: Store, row: ConsentRow, written: ConsentEventRow, *, now: datetime) -> Receipt:
@@ -79,12 +110,45 @@ def end_consent(service: Service, store: Store, row: ConsentRow, event: Revoked,
     """What follows a revocation, in its transaction: status changed, templates and portrait destroyed, clips withdrawn."""
     row.revoked_at = event.at
     store.set_status(row.consent_id, Status.REVOKED, now=now)
+    _destroy_templates(service, store, row, reason="revoked", now=now)
+    _withdraw_clips(service, store, row, states=("queued", "running", "done"), code="consent_revoked", now=now)
+
+
+def expire_consent(service: Service, store: Store, row: ConsentRow, *, now: datetime) -> bool:
+    """What follows the end of its term; false when there is nothing (left) to do. ``row`` is locked.
+
+    The gate needs none of this: it looks at the time. Clips that were made while it held stay; those under way do not.
+    """
+    if row.revoked_at is not None or row.expired_at is not None or now < row.expires_at:
+        return False
+    row.expired_at = now
+    note(store, Step.CONSENT_EXPIRED, now=now, consent_id=row.consent_id)
+    _tell(store, row, Event.CONSENT_EXPIRED, number=None, at=row.expires_at, now=now)
+    holding = store.backends_that_hold(row.consent_id)
+    purges.require(store, row.consent_id, holding, PurgeReason.EXPIRED, now=now)
+    _withdraw_clips(service, store, row, states=("queued", "running"), code="consent_expired", now=now)
+    _destroy_templates(service, store, row, reason="expired", now=now)
+    store.notify(CONSENT_CHANNEL, row.consent_id)
+    return True
+
+
+def _destroy_templates(service: Service, store: Store, row: ConsentRow, *, reason: str, now: datetime) -> None:
+    """Their purpose is over with the consent: nothing keeps them longer (BIPA, 740 ILCS 14/15(a))."""
     service.vault.destroy_key(store, row.data_key_id, now=now)
     store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
+    note(store, Step.TEMPLATES_DESTROYED, now=now, consent_id=row.consent_id, reason=reason)
+
+
+def _withdraw_clips(
+    service: Service, store: Store, row: ConsentRow, *, states: tuple[str, ...], code: str, now: datetime
+) -> None:
     for clip_id in store.clips_of_consent(row.consent_id):
         clip = store.get(ClipRow, clip_id, lock=True)
-        if clip is None or clip.state in ("failed", "cancelled", "withdrawn"):
+        if clip is None or clip.state not in states:
             continue
-        clip.state, clip.code, clip.run_id, clip.finished_at = "withdrawn", "consent_revoked", None, now
+        clip.state, clip.code, clip.run_id, clip.finished_at = "withdrawn", code, None, now
         service.vault.destroy_key(store, clip.data_key_id, now=now)
-        store.notify("mien_clip", clip_id)
+        store.notify(CLIP_CHANNEL, clip_id)
+        note(store, Step.CLIP_WITHDRAWN, now=now, consent_id=row.consent_id, about=clip_id, reason=code)
+        said = {"clip_id": clip_id, "consent_id": row.consent_id, "code": code}
+        publish(store, Event.CLIP_WITHDRAWN, said, to=[clip.app_key_id], now=now)

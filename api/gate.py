@@ -83,7 +83,7 @@ def ask(service: Service, question: Question) -> Answer:
     1. verify the tokens
     2. write the attempt, and commit it
     3. load records, templates and faces, with the consents locked against change
-    4. decide; where only a person's own yes is missing, ask them
+    4. decide; a backend that owes a deletion is refused whatever it asks; where only a person's own yes is missing, ask them
     5. write outcome and permit in the transaction of 3, and commit; only then is there an answer
 
     A failure in 3 to 5 is a refusal with ``gate_error``, written as the outcome if that can still be written.
@@ -132,9 +132,11 @@ def ask(service: Service, question: Question) -> Answer:
                 categories=question.categories,
                 territories=question.territories,
             )
-            outcome = decide(  # 4
-                use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now
-            )
+            outcome: Permit | Refusal
+            if store.backend_blocked(question.backend, now=service.now()):  # 4
+                outcome = Refusal(reasons=(GateReason(code=GateCode.BACKEND_BLOCKED),))
+            else:
+                outcome = decide(use, presented, same_person=STRICT.same_person.value, permit_id=new_id("prm"), now=now)
             if isinstance(outcome, Refusal) and outcome.codes == (GateCode.APPROVAL_NEEDED,):
                 requests = _asked_people(service, store, attempt_id, use, presented, outcome)
             _write(service, store, attempt_id, outcome, presented, requests)  # 5
@@ -290,9 +292,31 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
     now = service.now()
     for consent_id, _ in permit.consents:
         # locked for change: two permits redeemed at once must not both be the last use
-        row = store.get(ConsentRow, consent_id, lock=True)
-        if row is None:
+        if store.get(ConsentRow, consent_id, lock=True) is None:
             return "permit_invalid"
+    why = withheld(store, permit, now=now)
+    if why is not None:
+        return why
+    for consent_id, _ in permit.consents:
+        record = record_of(store, consent_id)
+        if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
+            return "scope_limits"
+        given = store.get(PermitConsentRow, (permit.permit_id, consent_id))
+        if given is None or given.event_number not in (None, record.events[-1].number):
+            return "consent_changed"
+        if record.scope.approval is ApprovalRule.ALWAYS and not _approved(store, consent_id, permit, now=now):
+            return "approval_needed"
+    return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
+
+
+def withheld(store: Store, permit: Permit, *, now: datetime) -> str | None:
+    """Why what this permit allowed is allowed no longer, by what the records say now; ``None`` when all of them hold.
+
+    Read afresh each time, and never from anything that a notice would have to drop.
+    """
+    if store.backend_blocked(permit.backend, now=now):
+        return "backend_blocked"
+    for consent_id, _ in permit.consents:
         try:
             record = record_of(store, consent_id)
         except ConsentError:
@@ -306,14 +330,11 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
         status = store.status_of(consent_id)
         if status is not None and status is not Status.VALID:
             return f"consent_{status.word}"
-        if record.limits.uses is not None and store.uses_of(consent_id) >= record.limits.uses:
-            return "scope_limits"
-        given = store.get(PermitConsentRow, (permit.permit_id, consent_id))
-        if given is None or given.event_number not in (None, record.events[-1].number):
-            return "consent_changed"
-        if record.scope.approval is ApprovalRule.ALWAYS and not _approved(store, consent_id, permit, now=now):
-            return "approval_needed"
-    return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
+        if permit.purpose not in record.purposes:
+            return "scope_purpose"
+        if not record.scope.covers(permit.backend):
+            return "scope_audience"
+    return None
 
 
 def _approved(store: Store, consent_id: str, permit: Permit, *, now: datetime) -> bool:

@@ -51,6 +51,7 @@ class Sealed(StrEnum):
     MEDIA = "media"
     ORDER = "order"
     CLIP = "clip"
+    WEBHOOK_SECRETS = "webhook_secrets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
@@ -17,6 +18,7 @@ class Task(StrEnum):
 
     JUDGE = "judge"
     RENDER = "render"
+    DELIVER = "deliver"
 
 
 class Queue:
@@ -31,11 +33,15 @@ class Queue:
     def render(self, store: Store, clip_id: str) -> None:
         self._defer(store, Task.RENDER, clip_id=clip_id)
 
-    def _defer(self, store: Store, task: Task, **arguments: str) -> None:
+    def deliver(self, store: Store, delivery_id: str, *, tried: int, at: datetime | None) -> None:
+        """``at``: not before; ``None``: now."""
+        self._defer(store, Task.DELIVER, at=at, delivery_id=delivery_id, tried=tried)
+
+    def _defer(self, store: Store, task: Task, *, at: datetime | None = None, **arguments: str | int) -> None:
         # judging first: a person is waiting in front of a camera
         priority = 10 if task is Task.JUDGE else 0
         job = self._app.configure_task(
-            task, allow_unknown=True, queue=task.value, priority=priority, connection=store.connection
+            task, allow_unknown=True, queue=task.value, priority=priority, connection=store.connection, schedule_at=at
         )
         job.defer(**arguments)
 

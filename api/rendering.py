@@ -1,5 +1,8 @@
 """Makes an ordered clip once: asks the gate, generates, marks, asks again, and only then releases.
 
+In between it looks every two seconds, and at once when a notice says that a consent changed, whether the records still
+allow what its permit allowed, and stops when they do not. That saves work; the asking at the end is what counts.
+
 Safe to run twice at once or again after a crash: each run takes the clip over under an id of its own, and only the run that
 holds it last can release it. What an overtaken run made is thrown away, and its permit does not count as a use.
 """
@@ -15,7 +18,8 @@ from pathlib import Path
 
 from api.clip_events import CHANNEL
 from api.engines import Bounded, FaceEngines, generators_when_needed
-from api.gate import ask, reasons_to_json, redeem
+from api.gate import ask, reasons_to_json, redeem, withheld
+from api.interruptions import Interruptions, Watch
 from api.judging import still_of
 from api.media import Erased, Sealed, Unsealable, templates_from_bytes
 from api.orders import Order, order_from_bytes
@@ -40,6 +44,7 @@ log = logging.getLogger("mien.worker")
 
 LONGEST_CLIP_S = 60  # two minutes of work for a minute of film on two cores; others wait meanwhile
 _PROGRESS_EVERY_S = 0.4
+_LOOK_AGAIN_S = 2.0
 _MARKING = 0.98  # share of the progress that pictures are
 
 
@@ -57,11 +62,12 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renderers:
-    """Local generators by name, how faces are looked at, and how many clips are made at once."""
+    """Local generators by name, how faces are looked at, how many clips are made at once, and who interrupts them."""
 
     generators: dict[str, Generator]
     faces: FaceEngines
     bound: Bounded
+    interruptions: Interruptions = field(default_factory=Interruptions)
 
 
 def open_renderers(settings: Settings, faces: FaceEngines) -> Renderers:
@@ -77,8 +83,13 @@ def render_clip(service: Service, renderers: Renderers, clip_id: str, *, tried: 
     run_id = new_id("run")
     try:
         work = _begin(service, renderers, clip_id, run_id, tried)
-        with renderers.bound.place(), _workplace(service) as folder:
-            marked = _make(service, renderers, work, Path(folder) / "clip.mp4")
+        consents = [consent_id for consent_id, _ in work.permit.consents]
+        with (
+            renderers.bound.place(),
+            renderers.interruptions.watching(consents) as watch,
+            _workplace(service) as folder,
+        ):
+            marked = _make(service, renderers, work, watch, Path(folder) / "clip.mp4")
             _release(service, work, marked)
     except Overtaken:
         log.info("%s is no longer to be made", clip_id)
@@ -190,7 +201,7 @@ def _media(service: Service, store: Store, media_id: str, owner: str) -> tuple[M
     return row, service.vault.get(store, row.content_id, owner=media_id)
 
 
-def _make(service: Service, renderers: Renderers, work: _Work, out: Path) -> MarkedClip:
+def _make(service: Service, renderers: Renderers, work: _Work, watch: Watch, out: Path) -> MarkedClip:
     generator = renderers.generators.get(work.order.backend)
     if generator is None:
         raise Stopped("generator_unavailable")
@@ -209,16 +220,19 @@ def _make(service: Service, renderers: Renderers, work: _Work, out: Path) -> Mar
         work.permit,
         ManifestSigner(service.keys.authority),
         out,
-        progress=_teller(service, work, clip.frame_count),
+        progress=_teller(service, work, watch, clip.frame_count),
     )
 
 
-def _teller(service: Service, work: _Work, frames: int) -> Callable[[int], None]:
-    """Tells how far the clip is, now and then, and stops the work when it is no longer wanted."""
-    told = time.monotonic()
+def _teller(service: Service, work: _Work, watch: Watch, frames: int) -> Callable[[int], None]:
+    """Tells how far the clip is, now and then, and stops the work when it is no longer wanted or no longer allowed."""
+    told = looked = time.monotonic()
 
     def tell(done: int) -> None:
-        nonlocal told
+        nonlocal told, looked
+        if watch.take() or time.monotonic() - looked >= _LOOK_AGAIN_S:
+            looked = time.monotonic()
+            _stop_if_withheld(service, work)
         if time.monotonic() - told < _PROGRESS_EVERY_S:
             return
         told = time.monotonic()
@@ -228,6 +242,16 @@ def _teller(service: Service, work: _Work, frames: int) -> Callable[[int], None]
             store.notify(CHANNEL, work.clip_id)
 
     return tell
+
+
+def _stop_if_withheld(service: Service, work: _Work) -> None:
+    with service.database.transaction() as store:
+        clip = store.get(ClipRow, work.clip_id)
+        if clip is None or clip.run_id != work.run_id or clip.state != "running":
+            raise Overtaken
+        why = withheld(store, work.permit, now=service.now())
+    if why is not None:
+        raise Stopped(why)
 
 
 def _release(service: Service, work: _Work, marked: MarkedClip) -> None:

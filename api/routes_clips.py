@@ -189,7 +189,7 @@ def content(clip_id: str, request: Request, who: AnyCaller, service: TheService)
             case "done":
                 pass
             case "withdrawn":
-                raise Problem("consent_revoked")
+                raise Problem(clip.code or "consent_revoked")
             case "cancelled":
                 raise Problem("clip_cancelled")
             case "failed":

@@ -425,6 +425,8 @@ def _happened(
     append_event(store, service.keys, row, [*record.events, event], now=now)
     changed = record_of(store, row.consent_id)
     row.expires_at, row.destroy_by = changed.expires_at, changed.destroy_by
+    if now < row.expires_at:  # renewed: its end is carried out again when it comes
+        row.expired_at = None
     row.suspended_at = changed.suspended[0].at if changed.suspended else None
     if bool(changed.suspended) != bool(record.suspended):
         store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from api.auth import Backend, KeyHolder
 from api.calls import Call
 from api.errors import Problem
-from api.gate import Answer, Question, ask, reasons_to_json, redeem
+from api.gate import Answer, Question, ask, reasons_to_json, redeem, withheld
 from api.proofs import PROOF_PARAMETER, needs_key, proof_with
 from api.schemas import (
     Decision,
@@ -91,7 +91,11 @@ def spend(body: PermitShown, backend: Backend, service: TheService, request: Req
 
 @router.post("/v1/permits/complete", openapi_extra=PROOF_PARAMETER)
 def complete(body: WorkDone, backend: Backend, service: TheService, request: Request) -> WorkNoted:
-    """Say what was made: the hash of the output. May come after the permit's time, not without its redemption."""
+    """Say what was made: the hash of the output. May come after the permit's time, not without its redemption.
+
+    ``release`` is whether the output may leave the backend: the records are read again here, and a consent that ended
+    while the work ran withholds it. The hash is kept either way.
+    """
     now = service.now()
     permit = _own_permit(service, body.permit, backend)
     _by_its_holder(request, service, permit, body.permit)
@@ -103,7 +107,8 @@ def complete(body: WorkDone, backend: Backend, service: TheService, request: Req
             raise Problem("permit_spent", "another output was handed in")
         if row.completed_at is None:
             row.completed_at, row.output_sha256 = now, body.output_sha256
-    return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at)
+        why = withheld(store, permit, now=now)
+    return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at, release=why is None, code=why)
 
 
 def _by_its_holder(request: Request, service: Service, permit: Permit, compact: str) -> None:

@@ -130,7 +130,7 @@ def readyz(service: TheService) -> dict[str, Any]:
 
 
 @router.get("/metrics", tags=["operation"])
-def metrics(service: TheService) -> PlainTextResponse:
+def metrics(request: Request, service: TheService) -> PlainTextResponse:
     """Counts in the Prometheus text format (0.0.4). No names, no ids."""
     with service.database.transaction() as store:
         counts = store.counts()
@@ -145,6 +145,9 @@ def metrics(service: TheService) -> PlainTextResponse:
         "# HELP mien_attempts_without_outcome questions to the gate that were never answered; anything but 0 is a fault",
         "# TYPE mien_attempts_without_outcome gauge",
         f"mien_attempts_without_outcome {open_attempts}",
+        "# HELP mien_notices_heard whether this process hears of changes at once; if not, it still reads them",
+        "# TYPE mien_notices_heard gauge",
+        f"mien_notices_heard {int(request.app.state.notices.is_listening)}",
     ]
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
@@ -158,6 +161,8 @@ _METRICS = {
     "refusals": (("code",), "reasons of refusals"),
     "clips": (("state",), "clips by state"),
     "jobs": (("task", "status"), "jobs in the queue"),
+    "webhook_deliveries": (("state",), "messages to backends and apps; dead ones wait for an admin"),
+    "purges": (("state",), "deletions asked of backends; overdue ones are refused at the gate"),
 }
 
 _PAGES = {"landing.css": "text/css"}

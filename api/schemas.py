@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from api.webhooks import Event
 from consent.content import ContentCategory
+from consent.purge import MOST_ASSETS, MOST_SIGNATURE_CHARS
 from consent.scope import ApprovalRule
 from consent.terms import Purpose
 from liveness.digits import Language
@@ -548,6 +550,8 @@ class WorkDone(Body):
 class WorkNoted(Body):
     permit_id: str
     completed_at: datetime
+    release: bool = Field(description="whether the output may leave the backend: every consent still holds")
+    code: str | None = Field(None, description="why it may not")
 
 
 class NewBackendKey(Body):
@@ -655,3 +659,99 @@ class CosignaturesTaken(Body):
 class LogEntries(Body):
     entries: list[dict[str, Any]]
     next: int | None = Field(description="index to go on from; none at the end")
+
+
+# --- webhooks and purges ---------------------------------------------------------------------------------------------
+
+_EXAMPLE_PURGE = "prg_4d3c2b1a09f8e7d6c5b4a39281706f5e"
+
+
+class WebhookWanted(Body):
+    model_config = _example(url="https://studio.example/mien", events=["consent.revoked", "asset.purge_required"])
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    events: Annotated[list[Event], Field(min_length=1, max_length=len(Event))]
+
+
+class DeliveryState(Body):
+    delivery_id: str = Field(description="the webhook-id of the message")
+    event: str
+    state: Literal["waiting", "delivered", "dead"]
+    tries: int
+    code: str | None = Field(None, description="why the last try failed")
+    created_at: datetime
+    next_at: datetime | None = None
+
+
+class WebhookState(Body):
+    webhook_id: str
+    url: str
+    events: list[Event]
+    public_key: str = Field(description="whpk_: verifies the v1a signatures")
+    secret: str | None = Field(None, description="whsec_: verifies the v1 signatures; shown once, when it is made")
+    disabled: str | None = Field(None, description="why nothing is sent any more")
+    latest: list[DeliveryState] = []
+
+
+class Deliveries(Body):
+    deliveries: list[DeliveryState]
+
+
+class PurgeState(Body):
+    model_config = _example(
+        purge_id=_EXAMPLE_PURGE,
+        consent_id=_EXAMPLE_CONSENT,
+        backend="studio",
+        reason="revoked",
+        state="required",
+        required_at=_EXAMPLE_TIME,
+        target_at="2027-01-31T13:00:00Z",
+        due_at="2027-02-02T12:00:00Z",
+        seconds_left=172800,
+    )
+    purge_id: str
+    consent_id: str
+    backend: str
+    reason: Literal["revoked", "expired", "narrowed"]
+    state: Literal["required", "late", "overdue", "excused", "confirmed"]
+    required_at: datetime
+    target_at: datetime = Field(description="aim: confirmed by then")
+    due_at: datetime = Field(description="limit: the backend is refused from then on")
+    seconds_left: int = Field(description="until the limit; 0 once confirmed")
+    confirmed_at: datetime | None = None
+    receipt: str | None = Field(None, description="JWS: what the backend stated")
+
+
+class Purges(Body):
+    purges: list[PurgeState]
+
+
+class PurgeAsked(Body):
+    purge: PurgeState
+    permits: list[str] = Field(description="what the backend worked under, latest first")
+
+
+class PurgeStatement(Body):
+    model_config = _example(assets_deleted=3, at="2027-01-31T12:20:00Z")
+    assets_deleted: Annotated[int, Field(ge=0, le=MOST_ASSETS)]
+    at: AwareDatetime
+    signature: Annotated[str, StringConstraints(min_length=1, max_length=MOST_SIGNATURE_CHARS)] | None = None
+
+
+class PurgeConfirmed(Body):
+    purge_id: str
+    confirmed_at: datetime
+    receipt: str = Field(description="JWS")
+
+
+class Excuse(Body):
+    model_config = _example(reason="Deletion is shown by their auditor's letter of today.")
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=500, strip_whitespace=True)]
+
+
+class Excused(Body):
+    backend: str
+    excused: int = Field(description="overdue demands that no longer block; they still have to be confirmed")
+
+
+class BlockedBackends(Body):
+    blocked: list[PurgeState]

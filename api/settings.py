@@ -75,6 +75,9 @@ SETTINGS = (
     Setting(
         "MIEN_ATTESTATION", "", "file (TOML) of the apps whose devices may vouch for recordings; unset: nobody does"
     ),
+    Setting(
+        "MIEN_WEBHOOK_LOOPBACK", "no", "yes: webhooks may go to this machine over plain http; for development only"
+    ),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
 )
 
@@ -107,6 +110,7 @@ class Settings:
     attestation: Path | None = None
     check_consent: str = "recorded"
     live_sessions: int | None = None
+    webhook_loopback: bool = False
     accept_noncommercial: bool = False
 
     @property
@@ -156,6 +160,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         attestation=Path(values["MIEN_ATTESTATION"]) if values["MIEN_ATTESTATION"] else None,
         check_consent=_one_of("MIEN_CHECK_CONSENT", values["MIEN_CHECK_CONSENT"], ("recorded", "required")),
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
+        webhook_loopback=_one_of("MIEN_WEBHOOK_LOOPBACK", values["MIEN_WEBHOOK_LOOPBACK"], ("yes", "no")) == "yes",
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
     )

@@ -6,7 +6,7 @@ The queue's jobs are deferred on the same connection, so that a job exists exact
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, assert_never, cast
@@ -28,6 +28,7 @@ from api.tables import (
     ConsentEventRow,
     ConsentRow,
     DataKeyRow,
+    DeliveryRow,
     FingerprintRow,
     IdempotencyRow,
     LedgerRow,
@@ -39,6 +40,7 @@ from api.tables import (
     PermitConsentRow,
     PermitRow,
     PersonTokenRow,
+    PurgeRow,
     SealedRow,
     SeenCaptureRow,
     SeenProofRow,
@@ -50,6 +52,7 @@ from api.tables import (
     StatusListRow,
     SubjectRow,
     VerdictRow,
+    WebhookRow,
 )
 from consent.errors import LedgerBroken
 from consent.ledger import LedgerEntry
@@ -730,6 +733,137 @@ class Store:
     def forget_proofs(self, now: datetime) -> None:
         self._session.execute(delete(SeenProofRow).where(SeenProofRow.forget_after < now))
 
+    # --- withdrawal --------------------------------------------------------------------------------------------------
+
+    def remove(self, row: Base) -> None:
+        self._session.delete(row)
+        self._session.flush()
+
+    def webhook_of(self, key_id: str) -> WebhookRow | None:
+        """Locked."""
+        return self._session.scalar(select(WebhookRow).where(WebhookRow.key_id == key_id).with_for_update())
+
+    def webhooks_hearing(self, key_ids: Collection[str], event: str) -> list[WebhookRow]:
+        found = select(WebhookRow).where(
+            WebhookRow.key_id.in_(key_ids), WebhookRow.disabled_at.is_(None), WebhookRow.events.contains([event])
+        )
+        return list(self._session.scalars(found.order_by(WebhookRow.webhook_id)))
+
+    def deliveries(self, *, webhook_id: str | None = None, dead: bool = False, most: int) -> list[DeliveryRow]:
+        """Latest first."""
+        found = select(DeliveryRow)
+        if webhook_id is not None:
+            found = found.where(DeliveryRow.webhook_id == webhook_id)
+        if dead:
+            found = found.where(DeliveryRow.dead_at.is_not(None))
+        latest = found.order_by(DeliveryRow.created_at.desc(), DeliveryRow.delivery_id).limit(most)
+        return list(self._session.scalars(latest))
+
+    def forget_deliveries(self, before: datetime) -> None:
+        ended = (DeliveryRow.delivered_at < before) | (DeliveryRow.dead_at < before)
+        self._session.execute(delete(DeliveryRow).where(ended))
+
+    def keys_of_backend(self, name: str) -> list[str]:
+        found = select(ApiKeyRow.key_id).where(
+            ApiKeyRow.name == name, ApiKeyRow.role == "backend", ApiKeyRow.revoked_at.is_(None)
+        )
+        return list(self._session.scalars(found))
+
+    def _redeemed_under(self, consent_id: str) -> Any:
+        """Permits that backends outside spent under this consent; our own generators are told by the stage they ask at."""
+        return (
+            select(PermitRow.backend, PermitRow.permit_id, PermitRow.redeemed_at)
+            .join(PermitConsentRow, PermitConsentRow.permit_id == PermitRow.permit_id)
+            .join(AttemptRow, AttemptRow.attempt_id == PermitRow.attempt_id)
+            .where(
+                PermitConsentRow.consent_id == consent_id,
+                PermitRow.redeemed_at.is_not(None),
+                AttemptRow.stage == "evaluation",
+            )
+        )
+
+    def backends_that_used(self, consent_id: str) -> list[str]:
+        """Backends that spent a permit under this consent, ever."""
+        used = self._redeemed_under(consent_id).subquery()
+        return list(self._session.scalars(select(used.c.backend).distinct().order_by(used.c.backend)))
+
+    def backends_that_hold(self, consent_id: str) -> list[str]:
+        """Backends that spent a permit under this consent after they last confirmed that they deleted everything."""
+        used = self._redeemed_under(consent_id).subquery()
+        last_confirmed = (
+            select(func.max(PurgeRow.confirmed_at))
+            .where(PurgeRow.consent_id == consent_id, PurgeRow.backend == used.c.backend)
+            .scalar_subquery()
+        )
+        held = select(used.c.backend).where(last_confirmed.is_(None) | (used.c.redeemed_at > last_confirmed))
+        return list(self._session.scalars(held.distinct().order_by(used.c.backend)))
+
+    def permits_under(self, consent_id: str, backend: str) -> list[str]:
+        """Latest first."""
+        used = self._redeemed_under(consent_id).where(PermitRow.backend == backend).subquery()
+        return list(self._session.scalars(select(used.c.permit_id).order_by(used.c.redeemed_at.desc())))
+
+    def open_purge(self, consent_id: str, backend: str) -> PurgeRow | None:
+        found = select(PurgeRow).where(
+            PurgeRow.consent_id == consent_id, PurgeRow.backend == backend, PurgeRow.confirmed_at.is_(None)
+        )
+        return self._session.scalar(found)
+
+    def purges(
+        self, *, consent_id: str | None = None, backend: str | None = None, confirmed: bool | None = None, most: int
+    ) -> list[PurgeRow]:
+        """The nearest deadline first."""
+        found = select(PurgeRow)
+        if consent_id is not None:
+            found = found.where(PurgeRow.consent_id == consent_id)
+        if backend is not None:
+            found = found.where(PurgeRow.backend == backend)
+        if confirmed is not None:
+            found = found.where(PurgeRow.confirmed_at.is_not(None) if confirmed else PurgeRow.confirmed_at.is_(None))
+        return list(self._session.scalars(found.order_by(PurgeRow.due_at, PurgeRow.purge_id).limit(most)))
+
+    def overdue_purges(
+        self,
+        now: datetime,
+        *,
+        backend: str | None = None,
+        noted: bool | None = None,
+        lock: bool = False,
+        most: int = 500,
+    ) -> list[PurgeRow]:
+        """Not confirmed in time. ``noted``: whether that was written down already."""
+        found = select(PurgeRow).where(PurgeRow.confirmed_at.is_(None), PurgeRow.due_at <= now)
+        if backend is not None:
+            found = found.where(PurgeRow.backend == backend)
+        if noted is not None:
+            found = found.where(PurgeRow.blocked_at.is_not(None) if noted else PurgeRow.blocked_at.is_(None))
+        found = found.order_by(PurgeRow.purge_id).limit(most)
+        return list(self._session.scalars(found.with_for_update() if lock else found))
+
+    def backend_blocked(self, backend: str, *, now: datetime) -> bool:
+        """It did not confirm in time that it deleted, and nobody excused it."""
+        overdue = (
+            select(PurgeRow.purge_id)
+            .where(
+                PurgeRow.backend == backend,
+                PurgeRow.due_at <= now,
+                PurgeRow.confirmed_at.is_(None),
+                PurgeRow.excused_at.is_(None),
+            )
+            .limit(1)
+        )
+        return self._session.scalar(overdue) is not None
+
+    def consents_over(self, now: datetime, most: int = 200) -> list[str]:
+        """Consents whose term ran out and where nothing was done about it yet."""
+        over = (
+            select(ConsentRow.consent_id)
+            .where(ConsentRow.expires_at <= now, ConsentRow.revoked_at.is_(None), ConsentRow.expired_at.is_(None))
+            .order_by(ConsentRow.expires_at)
+            .limit(most)
+        )
+        return list(self._session.scalars(over))
+
     # --- figures -----------------------------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, list[tuple[tuple[str, ...], int]]]:
@@ -749,7 +883,21 @@ class Store:
         clips = run(select(ClipRow.state, func.count()).group_by(ClipRow.state))
         queue = run(text("SELECT task_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2"))
         consents = run(select(ConsentRow.revoked_at.is_not(None), func.count()).group_by(text("1")))
+        deliveries = run(
+            text(
+                "SELECT CASE WHEN delivered_at IS NOT NULL THEN 'delivered' WHEN dead_at IS NOT NULL THEN 'dead' "
+                "ELSE 'waiting' END, count(*) FROM webhook_deliveries GROUP BY 1"
+            )
+        )
+        purges = run(
+            text(
+                "SELECT CASE WHEN confirmed_at IS NOT NULL THEN 'confirmed' WHEN excused_at IS NOT NULL THEN 'excused' "
+                "WHEN blocked_at IS NOT NULL THEN 'overdue' ELSE 'required' END, count(*) FROM purges GROUP BY 1"
+            )
+        )
         return {
+            "webhook_deliveries": [((state,), n) for state, n in deliveries],
+            "purges": [((state,), n) for state, n in purges],
             "sessions": [((state,), n) for state, n in sessions],
             "verdicts": [(("live" if live else "not_live", assurance or ""), n) for live, assurance, n in verdicts],
             "verdict_reasons": [((code,), n) for code, n in reasons],

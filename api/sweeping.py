@@ -6,11 +6,14 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from api.consents import expire_consent
 from api.judging import FINGERPRINTS_KEPT
 from api.ledger import catch_up
+from api.purges import write_overdue_down
 from api.service import Service
 from api.shreds import put_together, write_down
 from api.tables import ConsentRow, SessionRow
+from api.webhooks import KEPT as DELIVERIES_KEPT
 from consent.status_list import Status
 from liveness import session as life
 
@@ -29,6 +32,9 @@ def sweep(service: Service) -> int:
     5. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     6. files that no row knows, rows whose file is lost, and small files of the shred list
     7. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
+    8. consents whose term ran out: what follows from it, each in a transaction of its own
+    9. backends that owe a deletion: that they are now refused is written down
+    10. messages that arrived or were given up long ago
 
     It also writes down what was shredded, and wraps again what an older master key wrapped. And it signs a checkpoint when the
     log has new entries: within one round, so that no entry waits for a minute.
@@ -72,6 +78,11 @@ def sweep(service: Service) -> int:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 6
         put_together(service.vault.files)
+    erased += _end_terms(service)  # 8
+    with service.database.transaction() as store:
+        for purge in store.overdue_purges(now, noted=False, lock=True):  # 9
+            write_overdue_down(store, purge, now=now)
+        store.forget_deliveries(now - DELIVERIES_KEPT)  # 10
     catch_up(service)
     while write_down(service.database, service.vault.files):
         pass
@@ -93,3 +104,14 @@ def rewrap(service: Service, *, batches: int = 20) -> int:
     if done:
         log.info("wrapped %d keys and answers again", done)
     return done
+
+
+def _end_terms(service: Service) -> int:
+    now, ended = service.now(), 0
+    with service.database.transaction() as store:
+        over = store.consents_over(now)
+    for consent_id in over:
+        with service.database.transaction() as store:
+            row = store.get(ConsentRow, consent_id, lock=True)
+            ended += row is not None and expire_consent(service, store, row, now=now)
+    return ended

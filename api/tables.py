@@ -38,6 +38,7 @@ APPEND_ONLY = (
     "attempts",
     "outcomes",
     "status_changes",
+    "withdrawal_events",
 )
 SERVICE_ROLE = "mien_service"
 """The database role that the service works as: it owns nothing and cannot change or delete what is append-only."""
@@ -283,6 +284,7 @@ class ConsentRow(Base):
     revoked_at: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]
     destroy_by: Mapped[datetime | None]  # picture and templates; empty in rows of the first release: at its expiry
+    expired_at: Mapped[datetime | None]  # when the end of its term was carried out; whether it is over, the time says
 
 
 class ConsentEventRow(Base):
@@ -541,3 +543,82 @@ class SeenProofRow(Base):
     __table_args__ = (Index("ix_seen_proofs_forget_after", "forget_after"),)
     replay_id: Mapped[str] = mapped_column(primary_key=True)
     forget_after: Mapped[datetime]
+
+
+# --- withdrawal that reaches everywhere ------------------------------------------------------------------------------
+
+
+class WebhookRow(Base):
+    """Where a backend or an app wants to hear of changes. Its signing secrets lie sealed under a key of their own."""
+
+    __tablename__ = "webhooks"
+    webhook_id: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), unique=True)
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    secrets_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+    disabled_code: Mapped[str | None]
+
+
+class DeliveryRow(Base):
+    """One message to one webhook, until it arrived or was given up. ``tries`` counts requests since it was last queued."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("ix_webhook_deliveries_webhook_id_created_at", "webhook_id", "created_at"),
+        Index("ix_webhook_deliveries_dead_at", "dead_at"),
+    )
+    delivery_id: Mapped[str] = mapped_column(primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.webhook_id", ondelete="CASCADE"))
+    event: Mapped[str]
+    body: Mapped[bytes]
+    created_at: Mapped[datetime]
+    tries: Mapped[int]
+    last_code: Mapped[str | None]
+    next_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]
+
+
+class PurgeRow(Base):
+    """A backend that worked under a consent must delete what it holds of it, and say so by ``due_at``."""
+
+    __tablename__ = "purges"
+    __table_args__ = (
+        Index("ix_purges_consent_id", "consent_id"),
+        Index("ix_purges_backend_due_at", "backend", "due_at"),
+        Index("uq_purges_open", "consent_id", "backend", unique=True, postgresql_where=text("confirmed_at IS NULL")),
+    )
+    purge_id: Mapped[str] = mapped_column(primary_key=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"))
+    backend: Mapped[str]
+    reason: Mapped[str]
+    required_at: Mapped[datetime]
+    target_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    blocked_at: Mapped[datetime | None]
+    excused_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    receipt: Mapped[str | None]
+
+
+class WithdrawalEventRow(Base):
+    """What was done to carry a withdrawal out, step by step: by whom, and why. Append-only."""
+
+    __tablename__ = "withdrawal_events"
+    __table_args__ = (
+        Index("ix_withdrawal_events_at", "at"),
+        Index("ix_withdrawal_events_consent_id_at", "consent_id", "at"),
+        Index("ix_withdrawal_events_backend_at", "backend", "at"),
+    )
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    actor: Mapped[str]
+    consent_id: Mapped[str | None]
+    backend: Mapped[str | None]
+    about: Mapped[str | None]
+    reason: Mapped[str | None]

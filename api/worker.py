@@ -29,15 +29,18 @@ from api.database import Database, open_database, upgrade
 from api.engines import Bounded, open_face_engines
 from api.judge_process import JudgeProcess
 from api.judging import Examiner, Judges, judge_challenge
+from api.notices import CONSENT_CHANNEL, Notices
 from api.queue import MOST_TRIES, Task, worker_app
 from api.rendering import Renderers, open_renderers, render_clip
 from api.service import Service, log_to_stderr
 from api.settings import Settings
 from api.sweeping import sweep
+from api.webhooks import deliver
 
 log = logging.getLogger("mien.worker")
 
 _GRACE_S = 4.0  # for running jobs, when asked to stop
+_AT_ONCE = {Task.DELIVER: 8}  # a receiver that hangs holds a place for 15 s; judging and making clips take a core each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ def work(
     """Take jobs until SIGINT or SIGTERM. ``close`` is called before a process with a job under way is left."""
     app = worker_app(database.conninfo)
     _register(app, workshop)
-    asyncio.run(_work(app, workshop, rhythm, say_ready, close))
+    asyncio.run(_work(app, database, workshop, rhythm, say_ready, close))
 
 
 def _register(app: procrastinate.App, workshop: Workshop) -> None:
@@ -109,18 +112,30 @@ def _register(app: procrastinate.App, workshop: Workshop) -> None:
     def render(context: JobContext, clip_id: str) -> None:
         render_clip(workshop.service, workshop.renderers, clip_id, tried=context.job.attempts)
 
+    def send(delivery_id: str, tried: int) -> None:
+        deliver(workshop.service, delivery_id, tried=tried)
+
     app.task(name=Task.JUDGE.value, queue=Task.JUDGE.value, pass_context=True, retry=retry)(judge)
     app.task(name=Task.RENDER.value, queue=Task.RENDER.value, pass_context=True, retry=retry)(render)
+    # tries of a message are counted in its row; these are for what fails on our side
+    app.task(name=Task.DELIVER.value, queue=Task.DELIVER.value, retry=RetryStrategy(max_attempts=10, wait=30))(send)
 
 
 async def _work(
-    app: procrastinate.App, workshop: Workshop, rhythm: Rhythm, say_ready: Callable[[], None], close: Callable[[], None]
+    app: procrastinate.App,
+    database: Database,
+    workshop: Workshop,
+    rhythm: Rhythm,
+    say_ready: Callable[[], None],
+    close: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with app.open_async():
+    notices = Notices()
+    notices.hear(CONSENT_CHANNEL, workshop.renderers.interruptions.consent_changed)
+    async with app.open_async(), notices.listening(database.conninfo):
         # one lane each: a person waiting for a verdict does not wait for a clip
         lanes = [asyncio.create_task(_lane(app, task, rhythm), name=f"lane {task}") for task in Task]
         chores = [
@@ -154,7 +169,7 @@ async def _lane(app: procrastinate.App, task: Task, rhythm: Rhythm) -> None:
     await app.run_worker_async(
         queues=[task.value],
         name=task.value,
-        concurrency=1,
+        concurrency=_AT_ONCE.get(task, 1),
         install_signal_handlers=False,
         fetch_job_polling_interval=2.0,
         update_heartbeat_interval=rhythm.heartbeat_s,

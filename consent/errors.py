@@ -12,7 +12,8 @@
     ├── PolicyFailed      the limits of a consent could not be evaluated
     ├── TokenInvalid      a consent token is not valid here and now
     ├── StatusListInvalid a status list is not signed by us, is another one, or does not unpack
-    └── PermitInvalid     a permit is not valid here and now
+    ├── PermitInvalid     a permit is not valid here and now
+    └── PurgeInvalid      a statement that something was deleted, or the receipt for it, does not hold
 
 A use that the consents do not cover is no error: that is a :class:`consent.gate.Refusal`.
 """
@@ -109,3 +110,9 @@ class PermitInvalid(ConsentError):
     """Codes: ``permit_invalid``, ``permit_expired``."""
 
     code = "permit_invalid"
+
+
+class PurgeInvalid(ConsentError):
+    """Codes: ``purge_statement_invalid``, ``purge_receipt_invalid``."""
+
+    code = "purge_statement_invalid"

@@ -86,6 +86,7 @@ class GateCode(StrEnum):
     use_dpop_nonce     the proof lacks the nonce that was given.
     dpop_replayed      the proof was used before.
     key_mismatch       the proof is by another key than the token's, or than the backend's.
+    backend_blocked    this backend has not confirmed in time that it deleted what an ended consent had let it keep.
     gate_error         something failed inside; nothing is permitted by failing.
     """
 
@@ -120,6 +121,7 @@ class GateCode(StrEnum):
     USE_DPOP_NONCE = "use_dpop_nonce"
     DPOP_REPLAYED = "dpop_replayed"
     KEY_MISMATCH = "key_mismatch"
+    BACKEND_BLOCKED = "backend_blocked"
     GATE_ERROR = "gate_error"
 
 

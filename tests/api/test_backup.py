@@ -61,7 +61,9 @@ def restored(world: World, server: str, faces: FaceEngines, clock: Clock) -> Res
             figures = restore(settings, source, now=clock, **more)
             engine = new_engine(as_service(url))
             with (
-                open_service(settings, faces=faces, now=clock, database=Database(as_service(url), engine, url)) as service,
+                open_service(
+                    settings, faces=faces, now=clock, database=Database(as_service(url), engine, url)
+                ) as service,
                 TestClient(create_app(service)) as client,
             ):
                 yield World(client, service, clock, world.keys), figures
