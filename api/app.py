@@ -25,6 +25,7 @@ from api import (
     routes_liveness,
     routes_media,
     routes_public,
+    routes_subject,
 )
 from api.attestation import read_verifiers
 from api.calls import as_problem
@@ -123,6 +124,7 @@ def create_app(service: Service) -> FastAPI:
         routes_gate,
         routes_clips,
         routes_audit,
+        routes_subject,
         routes_public,
     ):
         app.include_router(part.router)

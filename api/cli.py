@@ -466,6 +466,15 @@ def _ledger_verify(options: argparse.Namespace) -> int:
     return _YES if answer["valid"] else _NO
 
 
+def _evidence_verify(options: argparse.Namespace) -> int:
+    from api.evidence import verify_evidence_file
+
+    keys = None if options.keys is None else Path(options.keys)
+    answer = verify_evidence_file(Path(options.file), keys=keys, settings=_settings(options))
+    print(json.dumps(answer))
+    return _YES if answer["valid"] else _NO
+
+
 def _clip_verify(options: argparse.Namespace) -> int:
     from api.audit import verify_clip_file
 
@@ -701,6 +710,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--proof", metavar="FILE", help="a receipt; checked without the database")
     verify.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those of this service")
+
+    evidence = _group(verbs, "evidence", "evidence packs", "mien evidence verify evidence.json")
+    prove = _add(
+        evidence,
+        "verify",
+        _evidence_verify,
+        "check an evidence pack, offline",
+        "mien evidence verify evidence.json --keys jwks.json",
+    )
+    prove.add_argument("file")
+    prove.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those of this service")
 
     clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
     check = _add(

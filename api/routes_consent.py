@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 
+from api.audit_events import AuditAction, note
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
 from api.consents import append_event, controller_of, end_consent, receipt_of, record_of
@@ -95,6 +96,8 @@ def look(consent_id: str, who: AnyCaller, service: TheService) -> ConsentState:
     now = service.now()
     with service.database.transaction() as store:
         row = _reachable(store, consent_id, who)
+        if isinstance(who, KeyHolder) and who.role is Role.AUDITOR:
+            note(store, AuditAction.CONSENT_READ, by=who, now=now, subject_id=row.subject_id, consent_id=consent_id)
         return _shown(store, service, row, record_of(store, consent_id), now=now)
 
 

@@ -53,6 +53,7 @@ SETTINGS = (
     Setting(
         "MIEN_ATTESTATION", "", "file (TOML) of the apps whose devices may vouch for recordings; unset: nobody does"
     ),
+    Setting("MIEN_OPENING_MINUTES", "15", "how long an approved opening of biometric media lasts"),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
 )
 
@@ -79,6 +80,7 @@ class Settings:
     storage_location: str = "ZZ"
     attestation: Path | None = None
     live_sessions: int | None = None
+    opening_minutes: int = 15
     accept_noncommercial: bool = False
 
 
@@ -116,6 +118,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         storage_location=values["MIEN_STORAGE_LOCATION"],
         attestation=Path(values["MIEN_ATTESTATION"]) if values["MIEN_ATTESTATION"] else None,
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
+        opening_minutes=_minutes("MIEN_OPENING_MINUTES", values["MIEN_OPENING_MINUTES"]),
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
     )
@@ -149,4 +152,11 @@ def _count(name: str, value: str) -> int | None:
         return None
     if not value.isdecimal() or len(value) > 3:
         raise SettingsInvalid(f"{name} must be a number from 0 to 999")
+    return int(value)
+
+
+def _minutes(name: str, value: str) -> int:
+    """1 to 60."""
+    if not value.isdecimal() or not 1 <= int(value) <= 60:
+        raise SettingsInvalid(f"{name} must be a number of minutes from 1 to 60")
     return int(value)

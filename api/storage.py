@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from api.storage_audit import AuditStore
 from api.tables import (
     ApiKeyRow,
     AttemptRow,
@@ -59,8 +60,8 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(SECRET_BYTES)}"
 
 
-class Store:
-    """One transaction's view of the database."""
+class Store(AuditStore):
+    """One transaction's view of the database. What auditors and the rights of people need is in its base."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -321,16 +322,6 @@ class Store:
         rows = self._session.execute(found.order_by(AttemptRow.at.desc()).limit(most))
         return [(attempt, outcome) for attempt, outcome in rows]
 
-    def open_attempts(self, before: datetime) -> int:
-        """Attempts without an outcome, older than ``before``: each is a fault."""
-        found = (
-            select(func.count())
-            .select_from(AttemptRow)
-            .join(OutcomeRow, OutcomeRow.attempt_id == AttemptRow.attempt_id, isouter=True)
-            .where(OutcomeRow.attempt_id.is_(None), AttemptRow.at < before)
-        )
-        return self._session.scalar(found) or 0
-
     # --- media and clips ---------------------------------------------------------------------------------------------
 
     def media_over(self, now: datetime, most: int = 200) -> list[MediaRow]:
@@ -380,10 +371,10 @@ class Store:
         reasons = run(
             text("SELECT code, count(*) FROM verdicts, jsonb_array_elements_text(reasons) AS code GROUP BY code")
         )
-        outcomes = run(select(OutcomeRow.decision, func.count()).group_by(OutcomeRow.decision))
-        refusals = run(
-            text("SELECT r->>'code', count(*) FROM outcomes, jsonb_array_elements(reasons) AS r GROUP BY r->>'code'")
+        outcomes = run(
+            text("SELECT kind, sum(count) FROM gate_counts WHERE reason = '' AND kind <> 'attempt' GROUP BY kind")
         )
+        refusals = run(text("SELECT reason, sum(count) FROM gate_counts WHERE reason <> '' GROUP BY reason"))
         clips = run(select(ClipRow.state, func.count()).group_by(ClipRow.state))
         queue = run(text("SELECT task_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2"))
         consents = run(select(ConsentRow.revoked_at.is_not(None), func.count()).group_by(text("1")))
@@ -391,7 +382,7 @@ class Store:
             "sessions": [((state,), n) for state, n in sessions],
             "verdicts": [(("live" if live else "not_live", assurance or ""), n) for live, assurance, n in verdicts],
             "verdict_reasons": [((code,), n) for code, n in reasons],
-            "decisions": [(("permit" if decision else "refusal",), n) for decision, n in outcomes],
+            "decisions": [((kind,), n) for kind, n in outcomes],
             "refusals": [((code,), n) for code, n in refusals],
             "clips": [((state,), n) for state, n in clips],
             "jobs": [((task, status), n) for task, status, n in queue],
@@ -485,6 +476,11 @@ def live_of(verdict: VerdictRow, challenge: Challenge) -> Live:
     return again
 
 
+def checks_of(verdict: VerdictRow) -> list[CheckResult]:
+    """The checks of a stored verdict; none once its detail was erased."""
+    return [_check_result(check) for check in verdict.detail.get("checks", [])]
+
+
 def _check_result(stored: dict[str, Any]) -> CheckResult:
     return CheckResult(
         name=stored["name"],
@@ -497,4 +493,4 @@ def _check_result(stored: dict[str, Any]) -> CheckResult:
     )
 
 
-__all__ = ["Store", "challenge_of", "entry_of", "live_of", "new_id", "policy_of", "steps_to_json"]
+__all__ = ["Store", "challenge_of", "checks_of", "entry_of", "live_of", "new_id", "policy_of", "steps_to_json"]

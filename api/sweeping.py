@@ -1,10 +1,12 @@
-"""Erases what has reached its deadline. Runs in the worker every few seconds; safe to run in several at once."""
+"""Erases what has reached its deadline, and watches the gate's books. Runs in the worker every few seconds; safe to run in
+several at once."""
 
 from __future__ import annotations
 
 import logging
 from datetime import timedelta
 
+from api.balance import watch
 from api.judging import FINGERPRINTS_KEPT
 from api.service import Service
 from api.tables import SessionRow
@@ -23,6 +25,7 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
+    6. attempts left without an outcome are closed, and new permits looked at once more: see :mod:`api.balance`
     """
     now = service.now()
     erased = 0
@@ -50,6 +53,7 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5
+    watch(service)  # 6
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased

@@ -7,6 +7,7 @@
     ├── RecordInvalid     a record or its events contradict themselves
     ├── LedgerBroken      the chain does not hold, from ``index`` on
     ├── ReceiptInvalid    a receipt does not prove what it says
+    ├── EvidenceInvalid   an evidence pack does not prove what it says
     ├── TokenInvalid      a consent token is not valid here and now
     └── PermitInvalid     a permit is not valid here and now
 
@@ -79,3 +80,9 @@ class PermitInvalid(ConsentError):
     """Codes: ``permit_invalid``, ``permit_expired``."""
 
     code = "permit_invalid"
+
+
+class EvidenceInvalid(ConsentError):
+    """An evidence pack is not as the service signed it, or what it holds does not fit together."""
+
+    code = "evidence_invalid"

@@ -207,6 +207,7 @@ def test_a_manage_token_reaches_its_own_consent_only(world: World) -> None:
 def test_the_log_cannot_be_rewritten_with_sql(world: World) -> None:
     consent = world.consent()
     world.ask(tokens=[world.token(consent)])
+    world.call("GET", f"/v1/audit/consents/{consent['consent_id']}", "auditor")
     for table in APPEND_ONLY:
         for attack in (
             f"UPDATE {table} SET at = now()",  # noqa: S608 - our own table names
@@ -215,7 +216,7 @@ def test_the_log_cannot_be_rewritten_with_sql(world: World) -> None:
         ):
             with world.service.database.engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
                 connection.execute(text(attack))
-    assert world.call("GET", "/v1/audit/log", "auditor").json()["size"] == 1
+    assert world.call("GET", "/v1/audit/log", "auditor").json()["size"] == 3  # the grant, the question, its answer
 
 
 def test_the_log_is_one_chain_however_many_write_at_once(world: World) -> None:
