@@ -115,9 +115,7 @@ def test_what_an_older_release_left_open_is_found_too(world: World) -> None:
     assert figures(balance(world)) == (1, 0, 0, 1, 0, 0)
 
 
-def test_an_answer_after_the_attempt_was_closed_does_not_count(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_after_the_attempt_was_closed_does_not_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate that hangs for a minute and then says yes says it to nobody."""
     token, photo = world.token(world.consent()), world.media(png(ALICE))
     right = api.gate.decide
@@ -190,7 +188,7 @@ def test_a_process_that_is_killed_while_deciding_leaves_an_error_and_no_permit(w
     "statement",
     [
         "INSERT INTO outcomes (attempt_id, at, decision, reasons) "
-        "SELECT attempt_id, at, false, '[{\"code\": \"no_token\"}]' FROM attempts",
+        'SELECT attempt_id, at, false, \'[{"code": "no_token"}]\' FROM attempts',
         "INSERT INTO outcomes (attempt_id, at, decision, reasons, permit_id) "
         "SELECT 'att_none', at, true, '[]', 'prm_1' FROM attempts",
         "INSERT INTO permits (permit_id, attempt_id, backend, purpose, job_sha256, issued_at, expires_at) "
@@ -258,7 +256,7 @@ def test_a_permit_that_was_slipped_in_is_found(world: World) -> None:
         ("UPDATE permits SET backend = 'elsewhere'", ["out_of_scope"]),
         ("UPDATE attempts SET at = at + interval '40 days'", ["not_in_force"]),
         (
-            "UPDATE outcomes SET decision = false, permit_id = NULL, reasons = '[{\"code\": \"no_token\"}]'",
+            'UPDATE outcomes SET decision = false, permit_id = NULL, reasons = \'[{"code": "no_token"}]\'',
             ["other_outcome"],
         ),
     ],
