@@ -63,14 +63,14 @@ def test_attempts_are_permits_and_refusals_and_errors(world: World, monkeypatch:
     found = balance(world, recount=True)
     assert figures(found) == (3, 1, 1, 1, 0, 0)
     assert found["holds"] is True
-    assert found["refused_because"] == {"no_token": 1}
+    assert found["refused_because"] == {"no_face": 1}
     assert found["recount"] == {"attempts": 3, "permits": 1, "refusals": 1, "errors": 1}
     shown = world.call("GET", "/metrics").text
     for line in (
         "mien_gate_attempts_total 3",
         "mien_gate_permits_total 1",
         'mien_gate_refusals_total{reason=""} 1',
-        'mien_gate_refusals_total{reason="no_token"} 1',
+        'mien_gate_refusals_total{reason="no_face"} 1',
         "mien_gate_errors_total 1",
         "mien_gate_fail_open_total 0",
         "mien_gate_books_hold 1",
