@@ -28,6 +28,7 @@ from api import (
     routes_log,
     routes_media,
     routes_public,
+    routes_subject,
 )
 from api.attestation import read_verifiers
 from api.calls import as_problem
@@ -141,6 +142,7 @@ def create_app(service: Service) -> FastAPI:
         routes_clips,
         routes_audit,
         routes_log,
+        routes_subject,
         routes_public,
     ):
         app.include_router(part.router)

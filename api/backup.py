@@ -65,6 +65,14 @@ from liveness.evidence import FaceEmbedder, FaceFinder
 _VERSION = 1
 _TYP = "mien-backup+jws"
 _LEFT_OUT = frozenset({"idempotency", "shreds"})  # answers of a day that carry tokens; what the shred list holds
+_COUNTED_AGAIN = frozenset({"gate_counts", "attempt_terms"})  # made of attempts and outcomes by triggers
+_FIND_AGAIN = (  # what the triggers could not know while attempts were loaded before consents and permits
+    "INSERT INTO attempt_terms (term, at, attempt_id) "
+    "SELECT t.term, a.at, a.attempt_id FROM attempts a, LATERAL terms_of_attempt(a) t ON CONFLICT DO NOTHING",
+    "INSERT INTO attempt_terms (term, at, attempt_id) "
+    "SELECT 'output:' || p.output_sha256, a.at, a.attempt_id FROM permits p JOIN attempts a USING (attempt_id) "
+    "WHERE p.output_sha256 IS NOT NULL ON CONFLICT DO NOTHING",
+)
 _CHUNK, _AT_ONCE = 1 << 20, 1000
 
 Progress = Callable[[int, int], None]
@@ -293,6 +301,8 @@ def _load(store: Store, source: Path, manifest: dict[str, Any]) -> None:
             ):
                 while block := file.read(_CHUNK):
                     copy.write(block)
+        for statement in _FIND_AGAIN:
+            cursor.execute(statement)
         for name, columns in known.items():
             for column in columns:
                 _count_on(cursor, name, column)
@@ -382,9 +392,9 @@ def _put_back(store: Store, files: Files, source: Path, manifest: dict[str, Any]
 def _our_tables() -> list[tuple[str, list[str]]]:
     """Those of the schema, each after what it refers to, with their columns."""
     return [
-        (table.name, [column.name for column in table.columns])
+        (table.name, [column.name for column in table.columns if column.computed is None])
         for table in Base.metadata.sorted_tables
-        if table.name not in _LEFT_OUT
+        if table.name not in _LEFT_OUT | _COUNTED_AGAIN
     ]
 
 

@@ -560,6 +560,15 @@ def _token_verify(options: argparse.Namespace) -> int:
     return _YES if answer["holds"] else _NO
 
 
+def _evidence_verify(options: argparse.Namespace) -> int:
+    from api.evidence import verify_evidence_file
+
+    keys = None if options.keys is None else Path(options.keys)
+    answer = verify_evidence_file(Path(options.file), keys=keys, settings=_settings(options))
+    print(json.dumps(answer))
+    return _YES if answer["valid"] else _NO
+
+
 def _clip_verify(options: argparse.Namespace) -> int:
     from api.audit import verify_clip_file
 
@@ -858,6 +867,17 @@ def _parser() -> argparse.ArgumentParser:
         "--status", metavar="FILE|URL", required=True, help="the status list that the token names, fetched or to fetch"
     )
     holds.add_argument("--audience", metavar="NAME", help="the backend it must be for; default: the one it names")
+
+    evidence = _group(verbs, "evidence", "evidence packs", "mien evidence verify evidence.json")
+    prove = _add(
+        evidence,
+        "verify",
+        _evidence_verify,
+        "check an evidence pack, offline",
+        "mien evidence verify evidence.json --keys jwks.json",
+    )
+    prove.add_argument("file")
+    prove.add_argument("--keys", metavar="JWKS", help="the service's public keys; default: those of this service")
 
     clip = _group(verbs, "clip", "marked clips", "mien clip verify clip.mp4")
     check = _add(

@@ -110,6 +110,13 @@ PROBLEMS: dict[str, Kind] = {
     "note_unsigned": Kind(403, "No witness that is known here has signed this"),
     "checkpoint_unknown": Kind(409, "This log never signed that checkpoint"),
     "ledger_broken": Kind(500, "The log does not hold"),
+    # audit
+    "cursor_invalid": Kind(400, "The cursor is not one that a page of this search gave"),
+    "evidence_erased": Kind(410, "The salt was erased at the person's wish; nothing links the log to this consent"),
+    "second_person_needed": Kind(403, "Another admin than the one who asked must do this"),
+    "opening_not_approved": Kind(409, "Nobody has approved this opening"),
+    "opening_ended": Kind(410, "The time of this opening is over"),
+    "media_erased": Kind(410, "The media is no longer there"),
     # the service
     "live_busy": Kind(503, "As many live sessions as this server carries are running; record and upload instead"),
     "live_unavailable": Kind(503, "This server guides no live sessions; record and upload instead"),

@@ -1,12 +1,14 @@
 """Asks the gate, and keeps the books: an attempt is written before anything is decided, its one outcome after.
 
-Whatever fails on the way, the answer is a refusal. Attempts and outcomes must balance; an attempt without an outcome is
-counted on the metrics page as a fault.
+Whatever fails on the way, the answer is a refusal. Attempts and outcomes must balance: attempts = permits + refusals +
+errors. One that a crash left without an outcome is closed as an error by :mod:`api.balance`. Both go into the log, salted,
+in the transaction that writes them.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,15 +17,19 @@ from typing import Any
 
 from api.approvals import approval_of, ask_person
 from api.consents import record_of
+from api.ledger import append
 from api.media import Erased, Unsealable, templates_from_bytes
 from api.service import Service
 from api.storage import Store, new_id
-from api.tables import AttemptRow, ConsentRow, MediaRow, OutcomeRow, PermitConsentRow, PermitRow
+from api.tables import AttemptEntryRow, AttemptRow, ConsentRow, MediaRow, OutcomeRow, PermitConsentRow, PermitRow
 from consent import tokens
+from consent.attempts import ATTEMPT_KIND, OUTCOME_KIND, Attempt, Outcome, OutcomeKind, attempt_bytes, outcome_bytes
+from consent.canonical import Malformed
 from consent.content import ContentCategory
 from consent.dpop import DpopProblem, DpopProof
-from consent.errors import ConsentError, TokenInvalid
+from consent.errors import ConsentError, SignatureInvalid, TokenInvalid
 from consent.gate import FaceSeen, GateCode, GateReason, Permit, Presented, Refusal, Use, decide
+from consent.ledger import SALT_BYTES, commit
 from consent.scope import ApprovalRule
 from consent.status_list import Status
 from consent.terms import Purpose
@@ -92,9 +98,10 @@ def ask(service: Service, question: Question) -> Answer:
     attempt_id = new_id("att")
     requests: dict[int, str] = {}
     held = [_verified(service, token, question.backend) for token in question.tokens]  # 1
-    claimed = [token.consent_id for token in held if isinstance(token, ConsentToken)]
+    claimed = [_consent_named(service, token) for token in question.tokens]
     with service.database.transaction() as store:  # 2
-        store.add(
+        write_attempt(
+            store,
             AttemptRow(
                 attempt_id=attempt_id,
                 at=now,
@@ -104,7 +111,7 @@ def ask(service: Service, question: Question) -> Answer:
                 purpose=question.purpose,
                 job_sha256=question.job_sha256,
                 claimed={
-                    "consents": claimed,
+                    "consents": sorted({consent_id for consent_id in claimed if consent_id is not None}),
                     "tokens": len(held),
                     "media": list(question.media),
                     "embeddings": len(question.embeddings),
@@ -113,7 +120,7 @@ def ask(service: Service, question: Question) -> Answer:
                     "categories": None if question.categories is None else [c.value for c in question.categories],
                     "territories": None if question.territories is None else list(question.territories),
                 },
-            )
+            ),
         )
     try:
         with service.database.transaction() as store:
@@ -176,6 +183,15 @@ def _verified(service: Service, token: str, backend: str) -> ConsentToken | Toke
         return tokens.verify(UnverifiedToken(token), service.keys.public, audience=backend, now=service.now())
     except TokenInvalid as error:
         return TokenProblem.of(error)
+
+
+def _consent_named(service: Service, token: str) -> str | None:
+    """The consent of a token that we signed, whether or not it is valid here and now: the person may know who tried."""
+    try:
+        claims = service.keys.public.open(token, typ=tokens.TOKEN_TYPE, max_chars=tokens.MAX_TOKEN_CHARS)
+        return claims.text("cid")
+    except (SignatureInvalid, Malformed):
+        return None
 
 
 def _presented(service: Service, store: Store, token: ConsentToken | TokenProblem, question: Question) -> Presented:
@@ -245,6 +261,54 @@ def _faces_of_media(service: Service, store: Store, media_id: str, owner: str, *
     ]
 
 
+def write_attempt(store: Store, row: AttemptRow) -> None:
+    """Write a question down, and into the log. The log is locked first, so that all who write take locks in one order."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    index = _into_the_log(store, ATTEMPT_KIND, attempt_bytes(attempt_of(row)), salt, row.at)
+    store.add(row)
+    store.add(AttemptEntryRow(attempt_id=row.attempt_id, at=row.at, salt=salt, attempt_index=index))
+
+
+def write_outcome(store: Store, row: OutcomeRow) -> None:
+    """Write the one answer to a question down, and into the log if the question is in there.
+
+    Raises: a database error when there is an answer already; the transaction is then lost.
+    """
+    entry = store.attempt_entry(row.attempt_id)
+    if entry is not None and entry.salt is not None:
+        content = outcome_bytes(outcome_of(row))
+        entry.outcome_index = _into_the_log(store, OUTCOME_KIND, content, entry.salt, row.at)
+    store.add(row)
+
+
+def _into_the_log(store: Store, kind: str, content: bytes, salt: bytes, at: datetime) -> int:
+    return append(store, [(kind, commit(content, salt))], now=at)[0].index
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    return Attempt(
+        attempt_id=row.attempt_id,
+        at=row.at,
+        caller=row.caller,
+        backend=row.backend,
+        stage=row.stage,
+        purpose=row.purpose,
+        job_sha256=row.job_sha256,
+        claimed=row.claimed,
+    )
+
+
+def outcome_of(row: OutcomeRow) -> Outcome:
+    failed = any(reason["code"] == GateCode.GATE_ERROR for reason in row.reasons)
+    return Outcome(
+        attempt_id=row.attempt_id,
+        at=row.at,
+        kind=OutcomeKind.PERMIT if row.decision else OutcomeKind.ERROR if failed else OutcomeKind.REFUSAL,
+        reasons=row.reasons,
+        permit_id=row.permit_id,
+    )
+
+
 def _write(
     service: Service,
     store: Store,
@@ -255,14 +319,15 @@ def _write(
 ) -> None:
     now = service.now()
     permit = outcome if isinstance(outcome, Permit) else None
-    store.add(
+    write_outcome(
+        store,
         OutcomeRow(
             attempt_id=attempt_id,
             at=now,
             decision=permit is not None,
             reasons=[] if permit is not None else reasons_to_json(outcome, requests),
             permit_id=None if permit is None else permit.permit_id,
-        )
+        ),
     )
     if permit is None:
         return

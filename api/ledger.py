@@ -115,6 +115,11 @@ def checkpoint_of(service: Service, store: Store, *, now: datetime) -> LogCheckp
     return store.last_checkpoint() or _signed(service, store, now=now)
 
 
+def checkpoint_now(service: Service, store: Store, *, now: datetime) -> LogCheckpointRow:
+    """A checkpoint of all that is in the log, signed now unless the latest is one."""
+    return _signed(service, store, now=now)
+
+
 def note_of(store: Store, row: LogCheckpointRow) -> str:
     """A checkpoint with the cosignatures that it has so far."""
     return row.note + "".join(cosignature.line for cosignature in store.cosignatures(row.size))

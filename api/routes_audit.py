@@ -1,6 +1,7 @@
-"""What an auditor may look at: sessions with values and limits, consents with their events, attempts with their outcomes.
+"""What auditors and admins may look at: live checks with values and limits, consents, attempts, events, and evidence packs.
 
-Looking is by pseudonym; there are no faces, templates or recordings here.
+Looking is by pseudonym, and every look is an event that the people it was about can see. There are no faces, templates or
+recordings here, but for openings: those need two admins.
 """
 
 from __future__ import annotations
@@ -8,16 +9,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime, StringConstraints
 
-from api.auth import Auditor
+from api import openings
+from api.audit_events import AuditAction, note
+from api.audit_search import SearchKind, attempt_json, search, timeline
+from api.auth import Admin, Auditor
+from api.balance import balance
 from api.calls import Call
 from api.consents import record_of
 from api.errors import Problem
+from api.evidence import evidence_of
 from api.ledger import verify_stored
-from api.schemas import Id
+from api.schemas import GateBalance, Id, Listed, NewHold, NewOpening, Opening, SearchSaved, Sha256
 from api.service import TheService
-from api.tables import ChallengeRow, ConsentRow, SessionRow
+from api.storage_audit import Sought
+from api.tables import ChallengeRow, ConsentRow, OpeningRow, SessionRow, SubjectRow
+from consent.attempts import OutcomeKind
 from consent.canonical import write_instant
 from consent.ledger import entry_json
 from consent.note import to_base64
@@ -25,14 +34,23 @@ from consent.record import Narrowed, Renewed, Resumed, Revoked, Suspended
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Call)
 
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+BackendName = Annotated[str, StringConstraints(max_length=64)]
+Action = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(:[a-z_]+){2}$", max_length=64)]
+Cursor = Annotated[str, StringConstraints(max_length=200)]
+ViewName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
 
 @router.get("/sessions/{session_id}")
-def session(session_id: str, _: Auditor, service: TheService) -> dict[str, Any]:
+def session(session_id: str, who: Auditor, service: TheService) -> dict[str, Any]:
     """A live check with every verdict: each check's outcome, value, limit and unit."""
     with service.database.transaction() as store:
         row = store.get(SessionRow, session_id)
         if row is None:
             raise Problem("not_found")
+        note(
+            store, AuditAction.SESSION_READ, by=who, now=service.now(), subject_id=row.subject_id, object_id=session_id
+        )
         verdicts = []
         for verdict in store.verdicts_of(session_id):
             challenge = store.get(ChallengeRow, verdict.challenge_id)
@@ -52,7 +70,7 @@ def session(session_id: str, _: Auditor, service: TheService) -> dict[str, Any]:
 
 @router.get("/consents")
 def consents(
-    _: Auditor,
+    who: Auditor,
     service: TheService,
     subject_id: Id | None = None,
     before: datetime | None = None,
@@ -61,18 +79,27 @@ def consents(
     """Consents, latest first."""
     with service.database.transaction() as store:
         rows = store.consents(subject_id=subject_id, before=before, most=limit)
+        note(
+            store,
+            AuditAction.CONSENTS_LISTED,
+            by=who,
+            now=service.now(),
+            subject_id=subject_id,
+            shown={row.subject_id for row in rows},
+        )
         shown = [_consent(store_row) for store_row in rows]
     return {"consents": shown}
 
 
 @router.get("/consents/{consent_id}")
-def consent(consent_id: str, _: Auditor, service: TheService) -> dict[str, Any]:
+def consent(consent_id: str, who: Auditor, service: TheService) -> dict[str, Any]:
     """A consent: its signed record and what happened to it, each with its entry in the log."""
     now = service.now()
     with service.database.transaction() as store:
         row = store.get(ConsentRow, consent_id)
         if row is None:
             raise Problem("not_found")
+        note(store, AuditAction.CONSENT_READ, by=who, now=now, subject_id=row.subject_id, consent_id=consent_id)
         record = record_of(store, consent_id)
         happened = []
         for event, written in zip(record.events, store.consent_events(consent_id), strict=True):
@@ -99,42 +126,239 @@ def consent(consent_id: str, _: Auditor, service: TheService) -> dict[str, Any]:
 
 @router.get("/attempts")
 def attempts(
-    _: Auditor,
+    who: Auditor,
     service: TheService,
-    backend: Annotated[str | None, Query(max_length=64)] = None,
+    backend: BackendName | None = None,
     decision: bool | None = None,
     consent_id: Id | None = None,
     before: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
-    """Questions to the gate with their outcomes, latest first."""
+    """Questions to the gate with their outcomes, latest first. ``/search`` finds them by more, and in pages."""
     with service.database.transaction() as store:
         found = store.attempts(backend=backend, decision=decision, consent_id=consent_id, before=before, most=limit)
-    return {
-        "attempts": [
-            {
-                "attempt_id": attempt.attempt_id,
-                "at": write_instant(attempt.at),
-                "backend": attempt.backend,
-                "stage": attempt.stage,
-                "purpose": attempt.purpose,
-                "job_sha256": attempt.job_sha256,
-                "claimed": attempt.claimed,
-                "decision": None if outcome is None else outcome.decision,
-                "reasons": [] if outcome is None else outcome.reasons,
-                "permit_id": None if outcome is None else outcome.permit_id,
-            }
-            for attempt, outcome in found
-        ]
-    }
+        note(
+            store,
+            AuditAction.ATTEMPTS_LISTED,
+            by=who,
+            now=service.now(),
+            consent_id=consent_id,
+            backend=backend,
+            shown=store.subjects_of_attempts([attempt.attempt_id for attempt, _ in found]),
+        )
+    return {"attempts": [attempt_json(attempt, outcome) for attempt, outcome in found]}
+
+
+@router.get("/search")
+def find(
+    who: Auditor,
+    service: TheService,
+    kind: Annotated[list[SearchKind] | None, Query(description="unset: all of them")] = None,
+    subject: Id | None = None,
+    consent: Id | None = None,
+    backend: BackendName | None = None,
+    reason: Annotated[str | None, Query(max_length=500, description="a reason code, or an event's reason")] = None,
+    output_sha256: Sha256 | None = None,
+    state: Annotated[Code | None, Query(description="of a record, or permit, refusal, error of an attempt")] = None,
+    authority: Annotated[Code | None, Query(description="who agreed: self")] = None,
+    action: Annotated[Action | None, Query(description="an event's name")] = None,
+    actor: Id | None = None,
+    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    cursor: Cursor | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Listed:
+    """Records, attempts and events, latest first. What all the given terms fit; kinds that a term is not about have none."""
+    now = service.now()
+    sought = Sought(
+        subject_id=subject,
+        consent_id=consent,
+        backend=backend,
+        reason=reason,
+        output_sha256=output_sha256,
+        state=state,
+        authority=authority,
+        action=action,
+        actor_id=actor,
+        since=since,
+        until=until,
+    )
+    with service.database.transaction() as store:
+        page = search(store, sought, kind or list(SearchKind), now=now, cursor=cursor, most=limit)
+        note(
+            store,
+            AuditAction.SEARCHED,
+            by=who,
+            now=now,
+            subject_id=subject,
+            consent_id=consent,
+            backend=backend,
+            shown=page.subjects(store),
+            more={"found": len(page.hits)},
+        )
+    return Listed(**page.to_json())
+
+
+@router.get("/subjects/{subject_id}/timeline")
+def life(
+    subject_id: Id,
+    who: Auditor,
+    service: TheService,
+    cursor: Cursor | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> Listed:
+    """All that happened with one person's likeness, latest first."""
+    now = service.now()
+    with service.database.transaction() as store:
+        if store.get(SubjectRow, subject_id) is None:
+            raise Problem("not_found")
+        page = timeline(store, subject_id, now=now, cursor=cursor, most=limit)
+        note(store, AuditAction.TIMELINE_READ, by=who, now=now, subject_id=subject_id)
+    return Listed(**page.to_json())
+
+
+@router.get(
+    "/evidence/{consent_id}",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}, "description": "check it with mien evidence verify"}},
+)
+def evidence(consent_id: Id, who: Auditor, service: TheService) -> Response:
+    """One file that proves, offline, what was agreed and what was asked of the gate under it. At most 100 kB."""
+    now = service.now()
+    with service.database.transaction() as store:
+        pack = evidence_of(service, store, consent_id, now=now)
+        row = store.get(ConsentRow, consent_id)
+        subject_id = None if row is None else row.subject_id
+        note(store, AuditAction.EVIDENCE_EXPORTED, by=who, now=now, subject_id=subject_id, consent_id=consent_id)
+    named = {"Content-Disposition": f'attachment; filename="evidence-{consent_id}.json"'}
+    return Response(pack, media_type="application/json", headers=named)
+
+
+@router.get("/balance")
+def books(who: Auditor, service: TheService, recount: bool = False) -> GateBalance:
+    """The gate's books. ``recount``: count row by row as well, which takes long."""
+    now = service.now()
+    with service.database.transaction() as store:
+        found = balance(store, now=now)
+        reasons = store.gate_reasons()
+        counted = None
+        if recount:
+            counted = dict(zip(("attempts", "permits", "refusals", "errors"), store.recount(), strict=True))
+            note(store, AuditAction.BALANCE_RECOUNTED, by=who, now=now, more=counted)
+    return GateBalance(
+        attempts=found.books.attempts,
+        permits=found.books.permits,
+        refusals=found.books.refusals,
+        errors=found.books.errors,
+        waiting=found.books.waiting,
+        overdue=found.books.overdue,
+        fail_open=found.fail_open,
+        unchecked=found.unchecked,
+        holds=found.holds,
+        refused_because={reason: number for kind, reason, number in reasons if kind == OutcomeKind.REFUSAL},
+        recount=counted,
+    )
 
 
 @router.get("/log")
-def log(_: Auditor, service: TheService) -> dict[str, Any]:
+def log(who: Auditor, service: TheService) -> dict[str, Any]:
     """Verify the whole log, now."""
     with service.database.transaction() as store:
         found = verify_stored(store, service.keys.public)
+        note(store, AuditAction.LOG_VERIFIED, by=who, now=service.now(), more={"size": found.size})
     return {"valid": True, "size": found.size, "root": to_base64(found.root), "signed_size": found.signed_size}
+
+
+# --- saved searches --------------------------------------------------------------------------------------------------
+
+
+@router.get("/views")
+def views(who: Auditor, service: TheService) -> dict[str, Any]:
+    """Searches that this key saved."""
+    with service.database.transaction() as store:
+        found = store.views(who.key_id)
+    return {"views": [{"name": row.name, "query": row.query, "saved_at": write_instant(row.saved_at)} for row in found]}
+
+
+@router.put("/views/{name}")
+def save_view(name: ViewName, body: SearchSaved, who: Auditor, service: TheService) -> SearchSaved:
+    """Save a search under a name; one of that name before is replaced."""
+    unknown = sorted(set(body.query) - _PARAMETERS)
+    if unknown:
+        raise Problem("request_invalid", f"a search has no {unknown[0]}")
+    with service.database.transaction() as store:
+        store.save_view(who.key_id, name, dict(body.query), now=service.now())
+    return body
+
+
+@router.delete("/views/{name}", status_code=204)
+def forget_view(name: ViewName, who: Auditor, service: TheService) -> None:
+    """Forget a saved search."""
+    with service.database.transaction() as store:
+        if not store.forget_view(who.key_id, name):
+            raise Problem("not_found")
+
+
+_PARAMETERS = frozenset(
+    ("kind", "subject", "consent", "backend", "reason", "output_sha256", "state", "authority", "action", "actor")
+) | {"from", "to", "limit"}
+
+
+# --- opening biometric media: two admins -----------------------------------------------------------------------------
+
+
+@router.get("/openings")
+def openings_asked_for(
+    _: Admin, service: TheService, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> dict[str, list[Opening]]:
+    """Openings, latest first."""
+    now = service.now()
+    with service.database.transaction() as store:
+        return {"openings": [_opening(row, now) for row in store.openings(before=None, most=limit)]}
+
+
+@router.post("/openings", status_code=201)
+def ask_for_opening(body: NewOpening, who: Admin, service: TheService) -> Opening:
+    """Ask to look at one piece of media. The people in it are told that you asked, and why."""
+    with service.database.transaction() as store:
+        row = openings.request(service, store, who, object_id=body.object, reason=body.reason, ticket=body.ticket)
+        return _opening(row, service.now())
+
+
+@router.post("/openings/{opening_id}/approve")
+def approve_opening(opening_id: Id, who: Admin, service: TheService) -> Opening:
+    """Give leave, as another admin than the one who asked. It lasts from now, for ``MIEN_OPENING_MINUTES``."""
+    with service.database.transaction() as store:
+        return _opening(openings.approve(service, store, who, opening_id), service.now())
+
+
+@router.get(
+    "/openings/{opening_id}/content",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "the media"}},
+)
+def opened(opening_id: Id, who: Admin, service: TheService) -> Response:
+    """Look, as the admin who asked, while the leave lasts. Each look is told to the people in it."""
+    return Response(openings.view(service, who, opening_id), media_type="application/octet-stream")
+
+
+@router.post("/openings/{opening_id}/hold")
+def hold_notice(opening_id: Id, body: NewHold, who: Admin, service: TheService) -> Opening:
+    """Put off telling the people in it, by law and for a time. They are told of the hold when it ends."""
+    with service.database.transaction() as store:
+        row = openings.hold(service, store, who, opening_id, until=body.until, reason=body.reason, ticket=body.ticket)
+        return _opening(row, service.now())
+
+
+@router.post("/openings/{opening_id}/release")
+def release_notice(opening_id: Id, who: Admin, service: TheService) -> Opening:
+    """End a legal hold before its time."""
+    with service.database.transaction() as store:
+        return _opening(openings.release(service, store, who, opening_id), service.now())
+
+
+def _opening(row: OpeningRow, now: datetime) -> Opening:
+    return Opening(**openings.opening_json(row, now=now))
 
 
 def _consent(row: ConsentRow) -> dict[str, Any]:

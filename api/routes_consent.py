@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from api.approvals import answer_person, approval_from, approval_of, details_of
+from api.audit_events import AuditAction, note
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
 from api.consents import append_event, controller_of, end_consent, receipt_of, record_of
@@ -145,6 +146,8 @@ def look(consent_id: str, who: AnyCaller, service: TheService) -> ConsentState:
     now = service.now()
     with service.database.transaction() as store:
         row = _reachable(store, consent_id, who)
+        if isinstance(who, KeyHolder) and who.role is Role.AUDITOR:
+            note(store, AuditAction.CONSENT_READ, by=who, now=now, subject_id=row.subject_id, consent_id=consent_id)
         return _shown(store, service, row, record_of(store, consent_id), now=now)
 
 

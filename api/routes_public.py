@@ -11,12 +11,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from api.balance import Balance, balance
 from api.calls import Call
 from api.errors import Problem
 from api.schemas import TermsShown
 from api.service import TheService
 from api.status import StatusLists
 from consent import terms as agreed
+from consent.attempts import OutcomeKind
 from consent.content import NAMES
 from consent.status_list import MEDIA_TYPE
 
@@ -134,7 +136,8 @@ def metrics(request: Request, service: TheService) -> PlainTextResponse:
     """Counts in the Prometheus text format (0.0.4). No names, no ids."""
     with service.database.transaction() as store:
         counts = store.counts()
-        open_attempts = store.open_attempts(service.now() - timedelta(seconds=60))
+        books = balance(store, now=service.now())
+        reasons = store.gate_reasons()
     lines = []
     for name, (labels, text) in _METRICS.items():
         lines += [f"# HELP mien_{name} {text}", f"# TYPE mien_{name} gauge"]
@@ -144,12 +147,43 @@ def metrics(request: Request, service: TheService) -> PlainTextResponse:
     lines += [
         "# HELP mien_attempts_without_outcome questions to the gate that were never answered; anything but 0 is a fault",
         "# TYPE mien_attempts_without_outcome gauge",
-        f"mien_attempts_without_outcome {open_attempts}",
+        f"mien_attempts_without_outcome {books.books.overdue}",
         "# HELP mien_notices_heard whether this process hears of changes at once; if not, it still reads them",
         "# TYPE mien_notices_heard gauge",
         f"mien_notices_heard {int(request.app.state.notices.is_listening)}",
     ]
+    lines += _gate_lines(books, reasons)
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _gate_lines(found: Balance, reasons: list[tuple[str, str, int]]) -> list[str]:
+    """The gate's books: attempts = permits + refusals + errors, and nothing may ever have failed open."""
+    totals = (
+        ("attempts", "questions to the gate", found.books.attempts),
+        ("permits", "of them answered with a permit", found.books.permits),
+        ("errors", "of them that the gate could not decide, and refused", found.books.errors),
+        ("fail_open", "permits that should not exist; anything but 0 is a fault", found.fail_open),
+    )
+    lines = []
+    for name, text, number in totals:
+        lines += [f"# HELP mien_gate_{name}_total {text}", f"# TYPE mien_gate_{name}_total counter"]
+        lines.append(f"mien_gate_{name}_total {number}")
+    lines += ["# HELP mien_gate_refusals_total refused; without a reason: all of them, each once"]
+    lines += [
+        "# TYPE mien_gate_refusals_total counter",
+        f'mien_gate_refusals_total{{reason=""}} {found.books.refusals}',
+    ]
+    lines += [
+        f"mien_gate_refusals_total{{reason={json.dumps(reason)}}} {number}"
+        for kind, reason, number in reasons
+        if kind == OutcomeKind.REFUSAL
+    ]
+    return [
+        *lines,
+        "# HELP mien_gate_books_hold 1 while every attempt has exactly one outcome or is being answered",
+        "# TYPE mien_gate_books_hold gauge",
+        f"mien_gate_books_hold {int(found.books.holds)}",
+    ]
 
 
 _METRICS = {

@@ -755,3 +755,100 @@ class Excused(Body):
 
 class BlockedBackends(Body):
     blocked: list[PurgeState]
+
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+_EXAMPLE_OPENING = "opn_7c6b5a4938271605f4e3d2c1b0a99887"
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500)]
+Ticket = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+ObjectId = Annotated[str, StringConstraints(pattern=r"^(cns|ses|clp|med)_[0-9a-f]{32}$")]
+
+
+class NewOpening(Body):
+    """Who asks, and why, is shown to the people in the media."""
+
+    model_config = _example(object=_EXAMPLE_CONSENT, reason="Complaint: the clip shows somebody else", ticket="CASE-17")
+    object: ObjectId = Field(
+        description="a consent (its portrait), live check (its recording), clip, or handed-in media"
+    )
+    reason: Words
+    ticket: Ticket = Field(description="where this is asked for outside of the service")
+
+
+class NewHold(Body):
+    model_config = _example(until=_EXAMPLE_TIME, reason="Court order 17 O 3/27", ticket="CASE-17")
+    until: AwareDatetime
+    reason: Words
+    ticket: Ticket
+
+
+class Opening(Body):
+    model_config = _example(
+        opening_id=_EXAMPLE_OPENING,
+        object=_EXAMPLE_CONSENT,
+        state="open",
+        reason="Complaint: the clip shows somebody else",
+        ticket="CASE-17",
+        requested_by="apk_1",
+        requested_at=_EXAMPLE_TIME,
+        approved_by="apk_2",
+        approved_at=_EXAMPLE_TIME,
+        ends_at=_EXAMPLE_TIME,
+        views=0,
+        held_until=None,
+    )
+    opening_id: str
+    object: str
+    state: Literal["requested", "open", "ended"]
+    reason: str
+    ticket: str
+    requested_by: str
+    requested_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    ends_at: datetime | None
+    views: int
+    held_until: datetime | None
+
+
+class SearchSaved(Body):
+    """A search under a name: the parameters of ``GET /v1/audit/search``."""
+
+    model_config = _example(query={"kind": "attempt", "state": "refusal", "backend": "studio"})
+    query: dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=200)]] = Field(max_length=16)
+
+
+class GateBalance(Body):
+    """``attempts = permits + refusals + errors``, but for the ``waiting`` ones that are being answered right now."""
+
+    attempts: int
+    permits: int
+    refusals: int
+    errors: int
+    waiting: int
+    overdue: int = Field(
+        description="without an outcome for longer than any answer takes; closed as errors by the worker"
+    )
+    fail_open: int = Field(description="permits that should not exist")
+    unchecked: int = Field(description="permits that were not looked at again yet")
+    holds: bool
+    refused_because: dict[str, int]
+    recount: dict[str, int] | None = Field(None, description="row by row, when asked for; it must equal the above")
+
+
+# --- what a person may see of themselves -----------------------------------------------------------------------------
+
+
+class Listed(Body):
+    """A page, latest first. ``next``: pass it as ``cursor`` for the page after."""
+
+    results: list[dict[str, Any]]
+    next: str | None
+
+
+class Erasure(Body):
+    """What was deleted, and what was kept, why, and until when."""
+
+    deleted: dict[str, int]
+    kept: list[dict[str, str]]

@@ -78,6 +78,7 @@ SETTINGS = (
     Setting(
         "MIEN_WEBHOOK_LOOPBACK", "no", "yes: webhooks may go to this machine over plain http; for development only"
     ),
+    Setting("MIEN_OPENING_MINUTES", "15", "how long an approved opening of biometric media lasts"),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
 )
 
@@ -111,6 +112,7 @@ class Settings:
     check_consent: str = "recorded"
     live_sessions: int | None = None
     webhook_loopback: bool = False
+    opening_minutes: int = 15
     accept_noncommercial: bool = False
 
     @property
@@ -161,6 +163,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         check_consent=_one_of("MIEN_CHECK_CONSENT", values["MIEN_CHECK_CONSENT"], ("recorded", "required")),
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
         webhook_loopback=_one_of("MIEN_WEBHOOK_LOOPBACK", values["MIEN_WEBHOOK_LOOPBACK"], ("yes", "no")) == "yes",
+        opening_minutes=_minutes("MIEN_OPENING_MINUTES", values["MIEN_OPENING_MINUTES"]),
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
     )
@@ -211,3 +214,10 @@ def _master_key(value: str) -> tuple[str, ...]:
         if each != "file:" and not each.startswith("tink-keyset:") and "://" not in each:
             raise SettingsInvalid("MIEN_MASTER_KEY takes file:, tink-keyset:PATH, and URIs of key management services")
     return named
+
+
+def _minutes(name: str, value: str) -> int:
+    """1 to 60."""
+    if not value.isdecimal() or not 1 <= int(value) <= 60:
+        raise SettingsInvalid(f"{name} must be a number of minutes from 1 to 60")
+    return int(value)

@@ -16,6 +16,7 @@ from sqlalchemy import Table, and_, case, delete, func, or_, select, text, tuple
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
+from api.storage_audit import AuditStore
 from api.tables import (
     ApiKeyRow,
     ApprovalRow,
@@ -79,8 +80,8 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(SECRET_BYTES)}"
 
 
-class Store:
-    """One transaction's view of the database."""
+class Store(AuditStore):
+    """One transaction's view of the database. What auditors and the rights of people need is in its base."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -327,6 +328,10 @@ class Store:
         found = select(StatementRow).where(StatementRow.session_id == session_id).order_by(StatementRow.number)
         return list(self._session.scalars(found))
 
+    def forget_statement_salts(self, subject_id: str) -> None:
+        """Nothing then links the entries of a person's statements to them."""
+        self._session.execute(update(StatementRow).where(StatementRow.subject_id == subject_id).values(salt=None))
+
     def consents_due(self, now: datetime, most: int = 200) -> list[str]:
         """Consents whose picture and templates must be gone by now and are not."""
         due = (
@@ -551,16 +556,6 @@ class Store:
             found = found.where(AttemptRow.at < before)
         rows = self._session.execute(found.order_by(AttemptRow.at.desc()).limit(most))
         return [(attempt, outcome) for attempt, outcome in rows]
-
-    def open_attempts(self, before: datetime) -> int:
-        """Attempts without an outcome, older than ``before``: each is a fault."""
-        found = (
-            select(func.count())
-            .select_from(AttemptRow)
-            .join(OutcomeRow, OutcomeRow.attempt_id == AttemptRow.attempt_id, isouter=True)
-            .where(OutcomeRow.attempt_id.is_(None), AttemptRow.at < before)
-        )
-        return self._session.scalar(found) or 0
 
     # --- media and clips ---------------------------------------------------------------------------------------------
 
@@ -876,10 +871,10 @@ class Store:
         reasons = run(
             text("SELECT code, count(*) FROM verdicts, jsonb_array_elements_text(reasons) AS code GROUP BY code")
         )
-        outcomes = run(select(OutcomeRow.decision, func.count()).group_by(OutcomeRow.decision))
-        refusals = run(
-            text("SELECT r->>'code', count(*) FROM outcomes, jsonb_array_elements(reasons) AS r GROUP BY r->>'code'")
+        outcomes = run(
+            text("SELECT kind, sum(count) FROM gate_counts WHERE reason = '' AND kind <> 'attempt' GROUP BY kind")
         )
+        refusals = run(text("SELECT reason, sum(count) FROM gate_counts WHERE reason <> '' GROUP BY reason"))
         clips = run(select(ClipRow.state, func.count()).group_by(ClipRow.state))
         queue = run(text("SELECT task_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2"))
         consents = run(select(ConsentRow.revoked_at.is_not(None), func.count()).group_by(text("1")))
@@ -901,7 +896,7 @@ class Store:
             "sessions": [((state,), n) for state, n in sessions],
             "verdicts": [(("live" if live else "not_live", assurance or ""), n) for live, assurance, n in verdicts],
             "verdict_reasons": [((code,), n) for code, n in reasons],
-            "decisions": [(("permit" if decision else "refusal",), n) for decision, n in outcomes],
+            "decisions": [((kind,), n) for kind, n in outcomes],
             "refusals": [((code,), n) for code, n in refusals],
             "clips": [((state,), n) for state, n in clips],
             "jobs": [((task, status), n) for task, status, n in queue],
@@ -984,6 +979,11 @@ def live_of(verdict: VerdictRow, challenge: Challenge) -> Live:
     return again
 
 
+def checks_of(verdict: VerdictRow) -> list[CheckResult]:
+    """The checks of a stored verdict; none once its detail was erased."""
+    return [_check_result(check) for check in verdict.detail.get("checks", [])]
+
+
 def _check_result(stored: dict[str, Any]) -> CheckResult:
     return CheckResult(
         name=stored["name"],
@@ -996,4 +996,4 @@ def _check_result(stored: dict[str, Any]) -> CheckResult:
     )
 
 
-__all__ = ["Store", "challenge_of", "live_of", "new_id", "policy_of", "steps_to_json"]
+__all__ = ["Store", "challenge_of", "checks_of", "live_of", "new_id", "policy_of", "steps_to_json"]

@@ -1,11 +1,12 @@
-"""Erases what has reached its deadline, and has the log signed. Runs in the worker every few seconds; safe to run in
-several at once."""
+"""Erases what has reached its deadline, watches the gate's books, and has the log signed. Runs in the worker every few
+seconds; safe to run in several at once."""
 
 from __future__ import annotations
 
 import logging
 from datetime import timedelta
 
+from api.balance import watch
 from api.consents import expire_consent
 from api.judging import FINGERPRINTS_KEPT
 from api.ledger import catch_up
@@ -35,6 +36,7 @@ def sweep(service: Service) -> int:
     8. consents whose term ran out: what follows from it, each in a transaction of its own
     9. backends that owe a deletion: that they are now refused is written down
     10. messages that arrived or were given up long ago
+    11. attempts left without an outcome are closed, and new permits looked at once more: see :mod:`api.balance`
 
     It also writes down what was shredded, and wraps again what an older master key wrapped. And it signs a checkpoint when the
     log has new entries: within one round, so that no entry waits for a minute.
@@ -83,6 +85,7 @@ def sweep(service: Service) -> int:
         for purge in store.overdue_purges(now, noted=False, lock=True):  # 9
             write_overdue_down(store, purge, now=now)
         store.forget_deliveries(now - DELIVERIES_KEPT)  # 10
+    watch(service)  # 11
     catch_up(service)
     while write_down(service.database, service.vault.files):
         pass

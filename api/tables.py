@@ -9,13 +9,16 @@ Times are ``timestamptz``. Ids are ``<prefix>_<32 hex digits>``. The queue's own
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     LargeBinary,
@@ -39,6 +42,7 @@ APPEND_ONLY = (
     "outcomes",
     "status_changes",
     "withdrawal_events",
+    "audit_events",
 )
 SERVICE_ROLE = "mien_service"
 """The database role that the service works as: it owns nothing and cannot change or delete what is append-only."""
@@ -393,7 +397,11 @@ class AttemptRow(Base):
     """Someone asked to use a likeness. Written and committed before anything is decided. Append-only."""
 
     __tablename__ = "attempts"
-    __table_args__ = (Index("ix_attempts_at", "at"), Index("ix_attempts_backend_at", "backend", "at"))
+    __table_args__ = (
+        Index("ix_attempts_at", "at"),
+        Index("ix_attempts_backend_at", "backend", "at"),
+        Index("ix_attempts_at_attempt_id", "at", "attempt_id"),
+    )
     attempt_id: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     caller: Mapped[str]
@@ -405,18 +413,37 @@ class AttemptRow(Base):
 
 
 class OutcomeRow(Base):
-    """What the gate said to an attempt: exactly one. Append-only."""
+    """What the gate said to an attempt: exactly one of permit, refusal or error. Append-only."""
 
     __tablename__ = "outcomes"
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "permit_id"),
+        CheckConstraint("decision = (permit_id IS NOT NULL)", name="ck_outcomes_permit"),
+        CheckConstraint("decision = (jsonb_array_length(reasons) = 0)", name="ck_outcomes_reasons"),
+    )
     attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), primary_key=True)
     at: Mapped[datetime]
     decision: Mapped[bool]
     reasons: Mapped[list[dict[str, Any]]]
     permit_id: Mapped[str | None] = mapped_column(unique=True)
+    kind: Mapped[str] = mapped_column(
+        Computed(
+            "CASE WHEN decision THEN 'permit'::text"
+            """ WHEN reasons @> '[{"code": "gate_error"}]'::jsonb THEN 'error'::text"""
+            " ELSE 'refusal'::text END",
+            persisted=True,
+        )
+    )
 
 
 class PermitRow(Base):
+    """A permit. The database takes none without the outcome that gave it."""
+
     __tablename__ = "permits"
+    __table_args__ = (
+        ForeignKeyConstraint(["attempt_id", "permit_id"], ["outcomes.attempt_id", "outcomes.permit_id"]),
+        Index("ix_permits_issued_at", "issued_at", postgresql_where=text("checked_at IS NULL")),
+    )
     permit_id: Mapped[str] = mapped_column(primary_key=True)
     attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), unique=True)
     backend: Mapped[str]
@@ -427,6 +454,7 @@ class PermitRow(Base):
     redeemed_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     output_sha256: Mapped[str | None]
+    checked_at: Mapped[datetime | None]  # when it was held against the records as they stood
 
 
 class PermitConsentRow(Base):
@@ -622,3 +650,99 @@ class WithdrawalEventRow(Base):
     backend: Mapped[str | None]
     about: Mapped[str | None]
     reason: Mapped[str | None]
+
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+
+class GateCountRow(Base):
+    """How many attempts and outcomes of a day and backend, counted by triggers in the transaction that writes them.
+
+    kind : ``attempt`` or an outcome. reason : empty for the whole; else how many of them had this reason.
+    """
+
+    __tablename__ = "gate_counts"
+    day: Mapped[date] = mapped_column(primary_key=True)
+    backend: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
+class AttemptTermRow(Base):
+    """What attempts are found by, such as ``consent:cns_...`` or ``reason:no_token``; written by triggers."""
+
+    __tablename__ = "attempt_terms"
+    term: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    attempt_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class AttemptEntryRow(Base):
+    """Where an attempt and its outcome stand in the log. Without ``salt`` the entries say nothing about anyone."""
+
+    __tablename__ = "attempt_entries"
+    __table_args__ = (Index("ix_attempt_entries_open", "at", postgresql_where=text("outcome_index IS NULL")),)
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), primary_key=True)
+    at: Mapped[datetime]
+    salt: Mapped[bytes | None]
+    attempt_index: Mapped[int] = mapped_column(BigInteger, unique=True)
+    outcome_index: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+
+
+class AuditEventRow(Base):
+    """Who did what, for auditors and for the people it was about. Append-only; ids only, nothing about a person.
+
+    shown : pseudonyms of everyone whose data was shown, when there are several or none is ``subject_id``.
+    """
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("ix_audit_events_at_event_id", "at", "event_id"),
+        *(
+            Index(f"ix_audit_events_{name}_at", name, "at", "event_id")
+            for name in ("action", "actor_id", "subject_id", "consent_id", "backend", "object_id", "reason")
+        ),
+        Index("ix_audit_events_shown", "shown", postgresql_using="gin", postgresql_ops={"shown": "jsonb_path_ops"}),
+    )
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    action: Mapped[str]
+    actor_role: Mapped[str]
+    actor_id: Mapped[str | None]
+    subject_id: Mapped[str | None]
+    consent_id: Mapped[str | None]
+    backend: Mapped[str | None]
+    object_id: Mapped[str | None]
+    reason: Mapped[str | None]
+    shown: Mapped[list[str]]
+    more: Mapped[dict[str, Any]]
+
+
+class OpeningRow(Base):
+    """Leave to look at one piece of biometric media: asked for by one admin, given by another, for a short time."""
+
+    __tablename__ = "openings"
+    __table_args__ = (CheckConstraint("approved_by <> requested_by", name="ck_openings_two_people"),)
+    opening_id: Mapped[str] = mapped_column(primary_key=True)
+    object_id: Mapped[str]
+    subjects: Mapped[list[str]]
+    requested_by: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
+    requested_at: Mapped[datetime]
+    reason: Mapped[str]
+    ticket: Mapped[str]
+    approved_by: Mapped[str | None] = mapped_column(ForeignKey("api_keys.key_id"))
+    approved_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    views: Mapped[int]
+    held_until: Mapped[datetime | None]  # a legal hold: until then the people it is about are not told
+
+
+class AuditViewRow(Base):
+    """A search that somebody saved under a name."""
+
+    __tablename__ = "audit_views"
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    query: Mapped[dict[str, Any]]
+    saved_at: Mapped[datetime]

@@ -9,6 +9,7 @@
     ├── ProofInvalid      a Merkle proof does not lead where it should
     ├── NoteInvalid       a signed note or checkpoint is malformed or not signed by who should have
     ├── ReceiptInvalid    a receipt does not prove what it says
+    ├── EvidenceInvalid   an evidence pack does not prove what it says
     ├── PolicyFailed      the limits of a consent could not be evaluated
     ├── TokenInvalid      a consent token is not valid here and now
     ├── StatusListInvalid a status list is not signed by us, is another one, or does not unpack
@@ -116,3 +117,9 @@ class PurgeInvalid(ConsentError):
     """Codes: ``purge_statement_invalid``, ``purge_receipt_invalid``."""
 
     code = "purge_statement_invalid"
+
+
+class EvidenceInvalid(ConsentError):
+    """An evidence pack is not as the service signed it, or what it holds does not fit together."""
+
+    code = "evidence_invalid"

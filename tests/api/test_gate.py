@@ -255,6 +255,7 @@ def test_the_gate_says_where_it_is_and_echoes_the_request_id(world: World) -> No
 
 def test_an_auditor_finds_attempts_by_what_they_were(world: World) -> None:
     consent, _ = permitted(world)
+    world.clock.move(1)
     world.ask(tokens=[])
     found = world.call("GET", "/v1/audit/attempts", "auditor").json()["attempts"]
     assert [attempt["decision"] for attempt in found] == [False, True]

@@ -1,0 +1,153 @@
+"""One person's own data, as they may see it: uses, questions to the gate, clips, and who looked.
+
+The caller is who holds the manage token of a consent. It reaches everything under the same pseudonym, which is one app's
+name for one person; what shows a face is given only where the face is the one of that consent, so that an app that mixed two
+people up shows neither to the other. Other people in the same attempt or clip are never named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api.audit_events import SHOWN_TO_PEOPLE
+from api.audit_search import Hit, Page, paged, read_cursor, use_json
+from api.auth import Person
+from api.errors import Problem
+from api.gate_words import in_words
+from api.media import Erased, Unsealable, templates_from_bytes
+from api.service import Service
+from api.storage import Store
+from api.storage_audit import Sought
+from api.tables import AuditEventRow, ClipRow, ConsentRow
+from consent.canonical import write_instant
+from liveness.policy import STRICT
+from liveness.template import FaceTemplate, similarity
+
+_STAGES = {
+    "evaluation": ("A generator asked.", "一个生成程序提出了请求。"),
+    "clip_request": ("A clip was asked for.", "有人要求制作一段短片。"),
+    "clip_start": ("Work on a clip was to begin.", "一段短片即将开始制作。"),
+    "clip_release": ("A finished clip was to be released.", "一段制作完成的短片即将发布。"),
+}
+_LOOKS = {
+    "audit": ("Somebody looked at your data.", "有人查阅了您的数据。"),
+    "opening": (
+        "Somebody asked to see, or saw, a picture or recording of you.",
+        "有人要求查看或查看了您的图片或录像。",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Self:
+    """Who asks: the consent whose manage token it is, and the pseudonym it stands under."""
+
+    consent_id: str
+    subject_id: str
+
+
+def who_asks(store: Store, person: Person) -> Self:
+    """Raises: Problem ``forbidden`` for a session's token: nobody was shown live with it yet."""
+    row = None if person.consent_id is None else store.get(ConsentRow, person.consent_id)
+    if row is None:
+        raise Problem("forbidden", "needs the manage token of a consent")
+    return Self(consent_id=row.consent_id, subject_id=row.subject_id)
+
+
+def uses(store: Store, me: Self, *, cursor: str | None, most: int) -> Page:
+    """Every use and every clip, latest first."""
+    after = None if cursor is None else read_cursor(cursor)
+    found = store.uses_of_subject(me.subject_id, after=after, most=most + 1)
+    made = store.clips_by_permit([permit.permit_id for permit, _ in found])
+    hits = []
+    for permit, consent_id in found:
+        clip = made.get(permit.permit_id)
+        body = use_json(permit) | {"consent_id": consent_id, "clip_id": None if clip is None else clip.clip_id}
+        hits.append(_hit(permit.issued_at, permit.permit_id, "use", body))
+    clips = [(clip.created_at, clip) for clip in store.clips_of_subject(me.subject_id)]
+    hits += [_hit(at, clip.clip_id, "clip", clip_json(store, clip)) for at, clip in clips]
+    return paged([hit for hit in hits if after is None or hit.place < after], most)
+
+
+def clip_json(store: Store, clip: ClipRow) -> dict[str, Any]:
+    """A clip as a person in it sees it."""
+    return {
+        "clip_id": clip.clip_id,
+        "backend": clip.backend,
+        "purpose": clip.purpose,
+        "state": clip.state,
+        "sha256": clip.sha256,
+        "duration_ms": clip.duration_ms,
+        "others_in_it": len(store.subjects_of_clip(clip.clip_id)) > 1,
+    }
+
+
+def attempts(store: Store, me: Self, *, cursor: str | None, most: int) -> Page:
+    """Every question to the gate that came with a leave of this person's, also with one that was not valid, latest first.
+
+    Only those: a face that came without one is not looked up among everybody's.
+    """
+    after = None if cursor is None else read_cursor(cursor)
+    own = {row.consent_id for row in store.consents_of_subject(me.subject_id)}
+    hits = []
+    for attempt, outcome in store.search_attempts(Sought(subject_id=me.subject_id), after=after, most=most + 1):
+        codes = [] if outcome is None else dict.fromkeys(str(reason["code"]) for reason in outcome.reasons)
+        english, chinese = _STAGES.get(attempt.stage, ("", ""))
+        body = {
+            "attempt_id": attempt.attempt_id,
+            "backend": attempt.backend,
+            "purpose": attempt.purpose,
+            "stage": {"code": attempt.stage, "en": english, "zh": chinese},
+            "outcome": None if outcome is None else outcome.kind,
+            "reasons": [in_words(code) for code in codes],
+            "consents": [consent_id for consent_id in attempt.claimed["consents"] if consent_id in own],
+        }
+        hits.append(_hit(attempt.at, attempt.attempt_id, "attempt", body))
+    return paged(hits, most)
+
+
+def looks(store: Store, me: Self, *, now: datetime, cursor: str | None, most: int) -> Page:
+    """Everyone who looked at this person's data, latest first."""
+    after = None if cursor is None else read_cursor(cursor)
+    found = store.looks_at_subject(me.subject_id, SHOWN_TO_PEOPLE, now=now, after=after, most=most + 1)
+    return paged([_hit(event.at, event.event_id, "look", _look(event)) for event in found], most)
+
+
+def _look(event: AuditEventRow) -> dict[str, Any]:
+    english, chinese = _LOOKS[event.action.partition(":")[0]]
+    return {
+        "event_id": event.event_id,
+        "action": event.action,
+        "en": english,
+        "zh": chinese,
+        "by": {"role": event.actor_role, "id": event.actor_id},
+        "consent_id": event.consent_id,
+        "object": event.more.get("object", event.object_id),
+        "reason": event.reason,
+    }
+
+
+def consents_with_this_face(service: Service, store: Store, me: Self) -> set[str]:
+    """The consents of this pseudonym whose enrolled face is that of the asking consent: one to one, among their own only."""
+    mine = {me.consent_id}
+    rows = {row.consent_id: row for row in store.consents_of_subject(me.subject_id)}
+    own = _templates(service, store, rows[me.consent_id])
+    for consent_id, row in rows.items():
+        theirs = _templates(service, store, row)
+        if own and theirs and similarity(own[0], theirs[0]) >= STRICT.same_person.value:
+            mine.add(consent_id)
+    return mine
+
+
+def _templates(service: Service, store: Store, row: ConsentRow) -> list[FaceTemplate]:
+    try:
+        content = service.vault.get(store, row.templates_id, owner=row.consent_id)
+    except (Erased, Unsealable):
+        return []
+    return [template for template in templates_from_bytes(content) if template is not None]
+
+
+def _hit(at: datetime, key: str, kind: str, body: dict[str, Any]) -> Hit:
+    return Hit(place=(at, key), kind=kind, body={"at": write_instant(at)} | body)

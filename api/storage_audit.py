@@ -1,0 +1,468 @@
+"""The audit half of :class:`api.storage.Store`: the books of the gate, searches, and what belongs to one person.
+
+Pages go backwards in time and are cut by (time, id), not by number: rows that are added meanwhile shift nothing. Ids are
+lower-case hex behind a prefix of three letters, so every collation and Python order them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, case, delete, func, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import Session, aliased
+
+from api.tables import (
+    AttemptEntryRow,
+    AttemptRow,
+    AttemptTermRow,
+    AuditEventRow,
+    AuditViewRow,
+    ChallengeRow,
+    ClipConsentRow,
+    ClipRow,
+    ConsentEventRow,
+    ConsentRow,
+    DataKeyRow,
+    DeviceKeyRow,
+    FingerprintRow,
+    IdempotencyRow,
+    OpeningRow,
+    OutcomeRow,
+    PermitConsentRow,
+    PermitRow,
+    PersonTokenRow,
+    SessionRow,
+    VerdictRow,
+)
+
+_ENDED_STATES = ("withdrawn", "terminated", "invalidated")
+EVERYBODY_FOR_THEMSELVES = "self"
+"""The only authority there is so far: each person agrees for themselves."""
+
+# one statement, so that all of it is seen at one moment
+_BOOKS = text("""
+WITH open_entries AS (
+    SELECT e.attempt_id, e.at, a.backend FROM attempt_entries e JOIN attempts a USING (attempt_id)
+     WHERE e.outcome_index IS NULL AND NOT EXISTS (SELECT FROM outcomes o WHERE o.attempt_id = e.attempt_id)
+), days AS (
+    SELECT c.day, c.backend FROM gate_counts c WHERE c.reason = '' GROUP BY c.day, c.backend
+    HAVING sum(CASE WHEN c.kind = 'attempt' THEN c.count ELSE -c.count END) <>
+           (SELECT count(*) FROM open_entries e WHERE e.backend = c.backend AND (e.at AT TIME ZONE 'UTC')::date = c.day)
+), waiting AS (
+    SELECT attempt_id, at FROM open_entries
+    UNION
+    SELECT a.attempt_id, a.at FROM days d JOIN attempts a ON a.backend = d.backend
+       AND a.at >= d.day::timestamp AT TIME ZONE 'UTC' AND a.at < (d.day + 1)::timestamp AT TIME ZONE 'UTC'
+     WHERE NOT EXISTS (SELECT FROM outcomes o WHERE o.attempt_id = a.attempt_id)
+)
+SELECT (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'attempt'),
+       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'permit'),
+       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'refusal'),
+       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'error'),
+       (SELECT count(*) FROM waiting),
+       (SELECT count(*) FROM waiting WHERE at < :before),
+       ARRAY(SELECT attempt_id FROM waiting WHERE at < :before ORDER BY at LIMIT :most)
+""")
+_RECOUNT = text("""
+SELECT (SELECT count(*) FROM attempts), count(*) FILTER (WHERE kind = 'permit'),
+       count(*) FILTER (WHERE kind = 'refusal'), count(*) FILTER (WHERE kind = 'error') FROM outcomes
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The gate's books at one moment. waiting : attempts without an outcome; overdue : those that should have one.
+
+    overdue_ids : some of them, the oldest first.
+    """
+
+    attempts: int
+    permits: int
+    refusals: int
+    errors: int
+    waiting: int
+    overdue: int
+    overdue_ids: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """attempts = permits + refusals + errors, but for those being answered right now."""
+        answered = self.permits + self.refusals + self.errors
+        return self.attempts == answered + self.waiting and self.overdue == 0
+
+
+Place = tuple[datetime, str]
+"""Where a page begins: everything shown after it is older, or as old with a smaller id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What is looked for; ``None`` for anything. Times are half-open: ``since <= at < until``."""
+
+    subject_id: str | None = None
+    consent_id: str | None = None
+    backend: str | None = None
+    reason: str | None = None
+    output_sha256: str | None = None
+    state: str | None = None
+    authority: str | None = None
+    action: str | None = None
+    actor_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class AuditStore:
+    """Mixed into the store."""
+
+    _session: Session
+
+    # --- the books of the gate ---------------------------------------------------------------------------------------
+
+    def books(self, *, before: datetime, most: int = 200) -> Books:
+        """From the running counts; an attempt from before ``before`` without an outcome is overdue."""
+        *numbers, ids = self._session.execute(_BOOKS, {"before": before, "most": most}).one()
+        attempts, permits, refusals, errors, waiting, overdue = (int(number) for number in numbers)
+        return Books(
+            attempts=attempts, permits=permits, refusals=refusals, errors=errors, waiting=waiting, overdue=overdue,
+            overdue_ids=tuple(ids),
+        )  # fmt: skip
+
+    def recount(self) -> tuple[int, int, int, int]:
+        """Attempts, permits, refusals and errors, row by row: slow, and what the running counts must equal."""
+        attempts, permits, refusals, errors = self._session.execute(_RECOUNT).one()
+        return int(attempts), int(permits), int(refusals), int(errors)
+
+    def gate_reasons(self) -> list[tuple[str, str, int]]:
+        """(kind, reason, how many): of refusals and errors, since the beginning."""
+        found = text("SELECT kind, reason, sum(count) FROM gate_counts WHERE reason <> '' GROUP BY 1, 2 ORDER BY 1, 2")
+        return [(str(kind), str(reason), int(n)) for kind, reason, n in self._session.execute(found)]
+
+    def unchecked_permits(self, most: int) -> list[PermitRow]:
+        found = select(PermitRow).where(PermitRow.checked_at.is_(None)).order_by(PermitRow.issued_at).limit(most)
+        return list(self._session.scalars(found.with_for_update(skip_locked=True)))
+
+    def count_unchecked_permits(self) -> int:
+        return self._session.scalar(select(func.count()).where(PermitRow.checked_at.is_(None))) or 0
+
+    def consents_of_permit(self, permit_id: str) -> list[str]:
+        found = select(PermitConsentRow.consent_id).where(PermitConsentRow.permit_id == permit_id)
+        return list(self._session.scalars(found.order_by(PermitConsentRow.consent_id)))
+
+    def has_outcome(self, attempt_id: str) -> bool:
+        return self._session.get(OutcomeRow, attempt_id) is not None
+
+    def event_count(self, action: str) -> int:
+        found = select(func.count()).select_from(AuditEventRow).where(AuditEventRow.action == action)
+        return self._session.scalar(found) or 0
+
+    def attempt_entry(self, attempt_id: str) -> AttemptEntryRow | None:
+        return self._session.get(AttemptEntryRow, attempt_id)
+
+    # --- searches ----------------------------------------------------------------------------------------------------
+
+    def search_attempts(
+        self, sought: Sought, *, after: Place | None, most: int
+    ) -> list[tuple[AttemptRow, OutcomeRow | None]]:
+        """Latest first. Walks the terms of what is rarest, and looks the other terms up."""
+        if sought.authority is not None or sought.action is not None or sought.actor_id is not None:
+            return []
+        wanted = (
+            ("output", sought.output_sha256),
+            ("consent", sought.consent_id),
+            ("subject", sought.subject_id),
+            ("reason", sought.reason),
+            ("backend", sought.backend),
+            ("state", sought.state),
+        )
+        terms = [f"{name}:{value}" for name, value in wanted if value is not None]
+        found = select(AttemptRow, OutcomeRow).join(
+            OutcomeRow, OutcomeRow.attempt_id == AttemptRow.attempt_id, isouter=True
+        )
+        if terms:
+            page = _page(
+                select(AttemptTermRow.at, AttemptTermRow.attempt_id).where(AttemptTermRow.term == terms[0]),
+                AttemptTermRow.at, AttemptTermRow.attempt_id, sought, after, most,
+            )  # fmt: skip
+            for term in terms[1:]:
+                other = aliased(AttemptTermRow)
+                page = page.where(
+                    select(other.term)
+                    .where(
+                        other.term == term,
+                        other.at == AttemptTermRow.at,
+                        other.attempt_id == AttemptTermRow.attempt_id,
+                    )
+                    .exists()
+                )
+            at_most = page.subquery()
+            found = found.join(at_most, at_most.c.attempt_id == AttemptRow.attempt_id)
+            found = found.order_by(AttemptRow.at.desc(), AttemptRow.attempt_id.desc())
+        else:
+            found = _page(found, AttemptRow.at, AttemptRow.attempt_id, sought, after, most)
+        return [(attempt, outcome) for attempt, outcome in self._session.execute(found)]
+
+    def search_events(self, sought: Sought, *, after: Place | None, most: int) -> list[AuditEventRow]:
+        """Latest first."""
+        if sought.state is not None or sought.authority is not None:
+            return []
+        found = select(AuditEventRow)
+        for column, value in (
+            (AuditEventRow.subject_id, sought.subject_id),
+            (AuditEventRow.consent_id, sought.consent_id),
+            (AuditEventRow.backend, sought.backend),
+            (AuditEventRow.reason, sought.reason),
+            (AuditEventRow.object_id, sought.output_sha256),
+            (AuditEventRow.action, sought.action),
+            (AuditEventRow.actor_id, sought.actor_id),
+        ):
+            if value is not None:
+                found = found.where(column == value)
+        found = _page(found, AuditEventRow.at, AuditEventRow.event_id, sought, after, most)
+        return list(self._session.scalars(found))
+
+    def search_records(
+        self, sought: Sought, *, now: datetime, after: Place | None, most: int
+    ) -> list[tuple[ConsentRow, str]]:
+        """Consents with the state each is in, latest first."""
+        if sought.reason is not None or sought.action is not None or sought.actor_id is not None:
+            return []
+        if sought.authority not in (None, EVERYBODY_FOR_THEMSELVES):
+            return []
+        last = (
+            select(func.convert_from(ConsentEventRow.body, "UTF8").cast(JSONB)["event_state"].astext)
+            .where(ConsentEventRow.consent_id == ConsentRow.consent_id)
+            .order_by(ConsentEventRow.number.desc())
+            .limit(1)
+            .correlate(ConsentRow)
+            .scalar_subquery()
+        )
+        state = case((last.in_(("given", "renewed")) & (ConsentRow.expires_at <= now), "expired"), else_=last)
+        found = select(ConsentRow, state)
+        if sought.subject_id is not None:
+            found = found.where(ConsentRow.subject_id == sought.subject_id)
+        if sought.consent_id is not None:
+            found = found.where(ConsentRow.consent_id == sought.consent_id)
+        if sought.backend is not None or sought.output_sha256 is not None:
+            under = (
+                select(PermitConsentRow.permit_id)
+                .join(PermitRow, PermitRow.permit_id == PermitConsentRow.permit_id)
+                .where(PermitConsentRow.consent_id == ConsentRow.consent_id)
+            )
+            if sought.backend is not None:
+                under = under.where(PermitRow.backend == sought.backend)
+            if sought.output_sha256 is not None:
+                under = under.where(PermitRow.output_sha256 == sought.output_sha256)
+            found = found.where(under.exists())
+        if sought.state is not None:
+            ended = sought.state in _ENDED_STATES
+            found = found.where(ConsentRow.revoked_at.is_not(None) if ended else ConsentRow.revoked_at.is_(None))
+            found = found.where(state == sought.state)
+        found = _page(found, ConsentRow.granted_at, ConsentRow.consent_id, sought, after, most)
+        return [(row, str(shown)) for row, shown in self._session.execute(found)]
+
+    def subjects_of_attempts(self, attempt_ids: Sequence[str]) -> set[str]:
+        """Whose consents were presented in these."""
+        if not attempt_ids:
+            return set()
+        claimed = func.jsonb_array_elements_text(AttemptRow.claimed["consents"]).table_valued("value")
+        found = (
+            select(ConsentRow.subject_id)
+            .distinct()
+            .select_from(AttemptRow)
+            .join(claimed, text("true"))
+            .join(ConsentRow, ConsentRow.consent_id == claimed.c.value)
+            .where(AttemptRow.attempt_id.in_(attempt_ids))
+        )
+        return set(self._session.scalars(found))
+
+    def permits_of_attempts(self, attempt_ids: Sequence[str]) -> dict[str, PermitRow]:
+        if not attempt_ids:
+            return {}
+        found = self._session.scalars(select(PermitRow).where(PermitRow.attempt_id.in_(attempt_ids)))
+        return {permit.attempt_id: permit for permit in found}
+
+    def attempts_about(self, consent_id: str) -> int:
+        """How many questions presented this consent."""
+        found = select(func.count()).select_from(AttemptTermRow).where(AttemptTermRow.term == f"consent:{consent_id}")
+        return self._session.scalar(found) or 0
+
+    # --- saved searches ----------------------------------------------------------------------------------------------
+
+    def views(self, key_id: str) -> list[AuditViewRow]:
+        found = select(AuditViewRow).where(AuditViewRow.key_id == key_id).order_by(AuditViewRow.name)
+        return list(self._session.scalars(found))
+
+    def save_view(self, key_id: str, name: str, query: dict[str, Any], *, now: datetime) -> None:
+        values = {"query": query, "saved_at": now}
+        saved = insert(AuditViewRow).values(key_id=key_id, name=name, **values)
+        self._session.execute(saved.on_conflict_do_update(index_elements=["key_id", "name"], set_=values))
+
+    def forget_view(self, key_id: str, name: str) -> bool:
+        gone = delete(AuditViewRow).where(AuditViewRow.key_id == key_id, AuditViewRow.name == name)
+        return self._session.execute(gone.returning(AuditViewRow.name)).first() is not None
+
+    # --- openings ----------------------------------------------------------------------------------------------------
+
+    def openings(self, *, before: Place | None, most: int) -> list[OpeningRow]:
+        """Latest first."""
+        found = _page(select(OpeningRow), OpeningRow.requested_at, OpeningRow.opening_id, Sought(), before, most)
+        return list(self._session.scalars(found))
+
+    # --- one person --------------------------------------------------------------------------------------------------
+
+    def consents_of_subject(self, subject_id: str, *, lock: bool = False) -> list[ConsentRow]:
+        """In one order, so that two that lock them do not wait for each other."""
+        found = select(ConsentRow).where(ConsentRow.subject_id == subject_id).order_by(ConsentRow.consent_id)
+        return list(self._session.scalars(found.with_for_update() if lock else found))
+
+    def sessions_of_subject(self, subject_id: str) -> list[SessionRow]:
+        found = select(SessionRow).where(SessionRow.subject_id == subject_id).order_by(SessionRow.created_at)
+        return list(self._session.scalars(found))
+
+    def challenges_of_subject(self, subject_id: str) -> list[ChallengeRow]:
+        found = select(ChallengeRow).join(SessionRow, SessionRow.session_id == ChallengeRow.session_id)
+        return list(
+            self._session.scalars(found.where(SessionRow.subject_id == subject_id).order_by(ChallengeRow.issued_at))
+        )
+
+    def last_capture(self, session_id: str) -> str | None:
+        """The sealed recording that was handed in last."""
+        found = select(ChallengeRow.capture_id).where(
+            ChallengeRow.session_id == session_id, ChallengeRow.capture_id.is_not(None)
+        )
+        return self._session.scalar(found.order_by(ChallengeRow.spent_at.desc()).limit(1))
+
+    def uses_of_subject(self, subject_id: str, *, after: Place | None, most: int) -> list[tuple[PermitRow, str]]:
+        """Redeemed permits with the consent each stands on, latest first."""
+        found = (
+            select(PermitRow, PermitConsentRow.consent_id)
+            .join(PermitConsentRow, PermitConsentRow.permit_id == PermitRow.permit_id)
+            .join(ConsentRow, ConsentRow.consent_id == PermitConsentRow.consent_id)
+            .where(ConsentRow.subject_id == subject_id, PermitRow.redeemed_at.is_not(None))
+        )
+        found = _page(found, PermitRow.issued_at, PermitRow.permit_id, Sought(), after, most)
+        return [(permit, consent_id) for permit, consent_id in self._session.execute(found)]
+
+    def clips_of_subject(self, subject_id: str) -> list[ClipRow]:
+        found = (
+            select(ClipRow)
+            .distinct()
+            .join(ClipConsentRow, ClipConsentRow.clip_id == ClipRow.clip_id)
+            .join(ConsentRow, ConsentRow.consent_id == ClipConsentRow.consent_id)
+            .where(ConsentRow.subject_id == subject_id)
+        )
+        return sorted(self._session.scalars(found), key=lambda clip: (clip.created_at, clip.clip_id), reverse=True)
+
+    def clips_by_permit(self, permit_ids: Sequence[str]) -> dict[str, ClipRow]:
+        found = self._session.scalars(select(ClipRow).where(ClipRow.permit_id.in_(permit_ids)))
+        return {clip.permit_id: clip for clip in found if clip.permit_id is not None}
+
+    def subjects_of_clip(self, clip_id: str) -> set[str]:
+        found = (
+            select(ConsentRow.subject_id)
+            .join(ClipConsentRow, ClipConsentRow.consent_id == ConsentRow.consent_id)
+            .where(ClipConsentRow.clip_id == clip_id)
+        )
+        return set(self._session.scalars(found))
+
+    def looks_at_subject(
+        self, subject_id: str, areas: Sequence[str], *, now: datetime, after: Place | None, most: int
+    ) -> list[AuditEventRow]:
+        """What others did with this person's data, latest first; not what a legal hold still keeps back."""
+        held = (
+            select(OpeningRow.opening_id)
+            .where(OpeningRow.opening_id == AuditEventRow.object_id, OpeningRow.held_until > now)
+            .exists()
+        )
+        found = select(AuditEventRow).where(
+            or_(AuditEventRow.subject_id == subject_id, AuditEventRow.shown.contains([subject_id])),
+            or_(*(AuditEventRow.action.startswith(f"{area}:", autoescape=True) for area in areas)),
+            ~held,
+        )
+        found = _page(found, AuditEventRow.at, AuditEventRow.event_id, Sought(), after, most)
+        return list(self._session.scalars(found))
+
+    def live_keys(self, data_key_ids: Sequence[str]) -> list[str]:
+        """Those of these data keys that still open something."""
+        found = select(DataKeyRow.data_key_id).where(
+            DataKeyRow.data_key_id.in_(data_key_ids), DataKeyRow.wrapped.is_not(None)
+        )
+        return list(self._session.scalars(found))
+
+    def forget_subject(self, subject_id: str) -> dict[str, int]:
+        """Delete what may be deleted of a person besides keys and consents; gives how many of each."""
+        run = self._session.execute
+        sessions = select(SessionRow.session_id).where(SessionRow.subject_id == subject_id)
+        consents = select(ConsentRow.consent_id).where(ConsentRow.subject_id == subject_id)
+        asked = select(AttemptTermRow.attempt_id).where(AttemptTermRow.term == f"subject:{subject_id}")
+        secrets = select(PersonTokenRow.secret_sha256).where(
+            or_(PersonTokenRow.session_id.in_(sessions), PersonTokenRow.consent_id.in_(consents))
+        )
+        callers = [f"tok_{secret[:16].hex()}" for secret in self._session.scalars(secrets)]
+        answers = run(delete(IdempotencyRow).where(IdempotencyRow.caller.in_(callers)).returning(IdempotencyRow.key))
+        gone = {
+            "kept_answers": len(answers.all()),
+            "fingerprints": len(
+                run(
+                    delete(FingerprintRow)
+                    .where(FingerprintRow.subject_id == subject_id)
+                    .returning(FingerprintRow.challenge_id)
+                ).all()
+            ),
+            "device_keys": len(
+                run(
+                    delete(DeviceKeyRow).where(DeviceKeyRow.subject_id == subject_id).returning(DeviceKeyRow.provider)
+                ).all()
+            ),
+            "live_check_details": len(
+                run(
+                    update(VerdictRow)
+                    .where(VerdictRow.session_id.in_(sessions))
+                    .values(detail={"erased": True})
+                    .returning(VerdictRow.challenge_id)
+                ).all()
+            ),
+            "log_salts": len(
+                run(
+                    update(AttemptEntryRow)
+                    .where(AttemptEntryRow.attempt_id.in_(asked), AttemptEntryRow.salt.is_not(None))
+                    .values(salt=None)
+                    .returning(AttemptEntryRow.attempt_id)
+                ).all()
+            ),
+            "tokens": len(
+                run(
+                    delete(PersonTokenRow)
+                    .where(or_(PersonTokenRow.session_id.in_(sessions), PersonTokenRow.consent_id.in_(consents)))
+                    .returning(PersonTokenRow.created_at)
+                ).all()
+            ),
+        }
+        run(
+            update(ChallengeRow)
+            .where(ChallengeRow.session_id.in_(sessions))
+            .values(client_signs=None, attestation=None, live_log=None)
+        )
+        run(update(SessionRow).where(SessionRow.subject_id == subject_id).values(device=None))
+        return gone
+
+
+def _page(
+    found: Select[*tuple[Any, ...]], at: Any, key: Any, sought: Sought, after: Place | None, most: int
+) -> Select[*tuple[Any, ...]]:
+    """Latest first, from where the last page ended."""
+    if sought.since is not None:
+        found = found.where(at >= sought.since)
+    if sought.until is not None:
+        found = found.where(at < sought.until)
+    if after is not None:
+        found = found.where(tuple_(at, key) < tuple_(*after))
+    return found.order_by(at.desc(), key.desc()).limit(most)
+
+
+__all__ = ["AuditStore", "Books", "Place", "Sought"]
