@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     routes_audit,
+    routes_authorities,
     routes_clips,
     routes_consent,
     routes_gate,
@@ -44,6 +45,7 @@ _JSON_MAX_BYTES = 512 * 1024
 _LARGE_BODIES = (
     (re.compile(r"^/v1/liveness/sessions/[^/]+/capture$"), routes_liveness.CAPTURE_MAX_BYTES),
     (re.compile(r"^/v1/media$"), routes_media.MEDIA_MAX_BYTES),
+    (re.compile(r"^/v1/authorities/[^/]+/(documents|photographs)$"), routes_authorities.FILE_MAX_BYTES),
 )
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _HEADERS = {
@@ -119,6 +121,7 @@ def create_app(service: Service) -> FastAPI:
         routes_liveness,
         routes_live,
         routes_consent,
+        routes_authorities,
         routes_media,
         routes_gate,
         routes_clips,

@@ -43,6 +43,8 @@ class Sealed(StrEnum):
     MEDIA = "media"
     ORDER = "order"
     CLIP = "clip"
+    CASE = "case"
+    PAPER = "paper"
 
 
 @dataclass(frozen=True, slots=True)

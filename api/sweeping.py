@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from api.authorities import settle_due
 from api.judging import FINGERPRINTS_KEPT
 from api.service import Service
 from api.tables import SessionRow
@@ -23,6 +24,7 @@ def sweep(service: Service) -> int:
     3. anything else sealed with a deadline
     4. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
     5. files that no row knows
+    6. claims to speak for somebody that are over: what was handed in for them
     """
     now = service.now()
     erased = 0
@@ -50,6 +52,7 @@ def sweep(service: Service) -> int:
     if now.minute % (_ORPHANS_LOOKED_FOR.seconds // 60) == 0:
         with service.database.transaction() as store:
             erased += service.vault.sweep_orphans(store, now=now)  # 5
+    erased += settle_due(service)  # 6
     if erased:
         log.info("erased %d things at their deadline", erased)
     return erased

@@ -1,8 +1,9 @@
 """The whole schema on one page.
 
-Three kinds of tables. Append-only ones (``consent_events``, ``ledger_entries``, ``attempts``, ``outcomes``) refuse UPDATE,
-DELETE and TRUNCATE in the database itself: see :data:`APPEND_ONLY` and the migrations. Ones that hold people's data name
-the data key that opens it: destroying the key erases the data, in backups too. The rest is state.
+Three kinds of tables. Append-only ones (``consent_events``, ``ledger_entries``, ``attempts``, ``outcomes``,
+``authority_events``) refuse UPDATE, DELETE and TRUNCATE in the database itself: see :data:`APPEND_ONLY` and the migrations.
+Ones that hold people's data name the data key that opens it: destroying the key erases the data, in backups too. The rest
+is state.
 
 Times are ``timestamptz``. Ids are ``<prefix>_<32 hex digits>``. The queue's own tables belong to Procrastinate.
 """
@@ -16,7 +17,7 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, Met
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-APPEND_ONLY = ("consent_events", "ledger_entries", "attempts", "outcomes")
+APPEND_ONLY = ("consent_events", "ledger_entries", "attempts", "outcomes", "authority_events")
 
 
 class Base(DeclarativeBase):
@@ -363,3 +364,71 @@ class ClipConsentRow(Base):
     __table_args__ = (Index("ix_clip_consents_consent_id", "consent_id"),)
     clip_id: Mapped[str] = mapped_column(ForeignKey("clips.clip_id"), primary_key=True)
     consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"), primary_key=True)
+
+
+# --- who speaks for somebody else ------------------------------------------------------------------------------------
+
+
+class AuthorityCaseRow(Base):
+    """Where a claim to speak for somebody stands. All of it, with who is related to whom, is sealed in ``body_id``;
+    papers, photographs and templates lie under a key of their own, which goes when the claim is over."""
+
+    __tablename__ = "authority_cases"
+    __table_args__ = (
+        Index("ix_authority_cases_subject_id", "subject_id"),
+        Index("ix_authority_cases_stage_window_to", "stage", "window_to"),
+    )
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
+    kind: Mapped[str]
+    subject_state: Mapped[str]
+    jurisdiction: Mapped[str]
+    stage: Mapped[str]
+    data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    body_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    files_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    opened_at: Mapped[datetime]
+    window_to: Mapped[datetime | None]
+    valid_to: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class AuthorityFileRow(Base):
+    """A paper, a photograph, or the face of somebody who signed (``session_id``: one live check is one signature)."""
+
+    __tablename__ = "authority_files"
+    __table_args__ = (Index("ix_authority_files_case_id", "case_id"),)
+    file_id: Mapped[str] = mapped_column(primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("authority_cases.case_id"))
+    kind: Mapped[str]
+    party_id: Mapped[str | None]
+    session_id: Mapped[str | None] = mapped_column(unique=True)
+    content_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    templates_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    added_at: Mapped[datetime]
+
+
+class AuthorityEventRow(Base):
+    """What happened to a claim, who did it, and the digest of the claim after it. Append-only."""
+
+    __tablename__ = "authority_events"
+    case_id: Mapped[str] = mapped_column(ForeignKey("authority_cases.case_id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    step: Mapped[str]
+    stage: Mapped[str]
+    actor: Mapped[str]
+    case_sha256: Mapped[str]
+
+
+class DirectiveRow(Base):
+    """What a person said shall hold when they cannot be asked. The latest counts."""
+
+    __tablename__ = "directives"
+    __table_args__ = (Index("ix_directives_subject_id_at", "subject_id", "at"),)
+    directive_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    session_id: Mapped[str] = mapped_column(unique=True)
+    at: Mapped[datetime]
+    body: Mapped[bytes]
