@@ -73,12 +73,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["case_id"], ["authority_cases.case_id"], name=op.f("fk_authority_events_case_id")),
         sa.PrimaryKeyConstraint("case_id", "number", name=op.f("pk_authority_events")),
     )
-    op.execute(
-        "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON authority_events "
-        "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-    )
-    op.execute(
-        "CREATE TRIGGER append_only_whole BEFORE TRUNCATE ON authority_events "
+    op.execute(  # of the statement, not of each row: it is refused also where it would change nothing
+        "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON authority_events "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
     op.create_table(
