@@ -24,7 +24,7 @@ from api.tables import (
     SessionRow,
     VerdictRow,
 )
-from consent.authority import ADVICE, AuthorityBinding, AuthorityCode, AuthorityRefusal, Shown, refused
+from consent.authority import ADVICE, Act, AuthorityBinding, AuthorityCode, AuthorityRefusal, Shown, refused
 from consent.authority_case import (
     DECIDED_WITHIN,
     AuthorityCase,
@@ -35,6 +35,7 @@ from consent.authority_case import (
     case_digest,
     case_from_bytes,
     curate,
+    may_act,
     settle,
     standing,
 )
@@ -326,6 +327,22 @@ def authorised(
     }
     portrait = service.vault.get(store, contents[case.approved_photographs[0]])
     return Authorised(case=case, binding=binding, likeness=likeness, portrait=portrait)
+
+
+def acts_for(
+    service: Service, store: Store, person: ShownPerson, subject_id: str, act: Act, *, now: datetime
+) -> AuthorityRefusal | None:
+    """Whether somebody just shown live may do that with this subject's consents on any claim. ``None``: they may."""
+    found = refused(AuthorityCode.NOT_GRANTED)
+    for case_id in store.authorities_of(subject_id):
+        row = store.get(AuthorityCaseRow, case_id, lock=True)
+        if row is None or row.app_key_id != person.app_key_id:
+            continue
+        answer = may_act(case_of(service, store, row, now=now), act, by=person.subject_id)
+        if answer is None:
+            return None
+        found = answer
+    return found
 
 
 def standing_of(

@@ -61,6 +61,7 @@ from consent.authority import (
     BasisDocument,
     DocumentKind,
     Party,
+    Relation,
     SubjectAssurance,
     read_share,
     refused,
@@ -335,11 +336,12 @@ def say_no(
     """Object: as the subject or a nearest relative just shown live, or as the app for one who reached it otherwise. Before
     the window is over that ends the claim; after it everything that stands on it stops at once."""
     now = service.now()
+    unlisted: Relation | None = None
     with service.database.transaction() as store:
         if isinstance(who, Person):
             person = shown_person(service, store, who, now=now)
             row, case = _of_person(service, store, case_id, person, now=now)
-            by, unlisted = person.subject_id, None
+            by = person.subject_id
         else:
             row, case = _reachable(service, store, case_id, _app(who), now=now)
             if body.ref is None:

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from api.auth import Person, Role
-from api.authorities import Authorised, authorised, shown_person, standing_of
+from api.authorities import Authorised, acts_for, authorised, shown_person, standing_of
 from api.storage import Store
 from api.sweeping import sweep
 from api.tables import AuthorityCaseRow
-from consent.authority import AuthorityCode, AuthorityRefusal
+from consent.authority import Act, AuthorityCode, AuthorityRefusal
 from consent.gate import commit_template
 from consent.record import Limits, Scope
 from consent.terms import Purpose
@@ -313,6 +313,40 @@ def test_what_somebody_forbade_in_their_lifetime_ends_the_claim(world: World) ->
     later = (world.clock() - timedelta(days=1)).date().isoformat()
     answer = world.call("POST", "/v1/authorities", "app", json=claim(died=later))
     assert answer.json()["stage"] == "vetoed"
+
+
+def test_an_agent_takes_back_and_gives_nothing_until_the_person_stops_them(world: World) -> None:
+    path = begun(
+        world, type="agent", subject_state="living_adult", quorum_rule="sole", purposes=[], died=None,
+        parties=[{"ref": "agent", "relation": "appointed"}],
+    )  # fmt: skip
+    assert paper(world, path, "power_of_attorney", "agent").status_code == 201
+    assert world.call("POST", f"{path}/representatives", phone(world, "agent", BOB)).status_code == 201
+    assert may(world, "agent", BOB, Act.REVOKE) == (AuthorityCode.NOT_GRANTED,)
+    assert reviewed(world, path).status_code == 200
+    assert reviewed(world, path, world.key(Role.ADMIN, "admin-two")).json()["stage"] == "granted"
+    assert may(world, "agent", BOB, Act.REVOKE) == may(world, "agent", BOB, Act.NARROW) == ()
+    assert may(world, "agent", BOB, Act.GRANT) == (AuthorityCode.AGENT_ONLY_TAKES_BACK,)
+    assert may(world, "stranger", GREEN, Act.REVOKE) == (AuthorityCode.NO_VETO,)
+    stopped = world.call("POST", f"{path}/objections", phone(world, "gone-1", ALICE), json={})
+    assert stopped.json()["stage"] == "suspended"
+    assert may(world, "agent", BOB, Act.REVOKE) == (AuthorityCode.SUSPENDED,)
+
+
+def may(world: World, ref: str, colour: tuple[int, int, int], act: Act) -> tuple[AuthorityCode, ...]:
+    """Of the consents of gone-1."""
+    session = world.shown_live(colour, ref)
+    with world.service.database.transaction() as store:
+        subject = store.subject(_app_of(world), world.service.keys.master.blind("subject", "gone-1"), now=world.clock())
+        who = Person(token_id="tok_1", session_id=session["session_id"], consent_id=None)
+        person = shown_person(world.service, store, who, now=world.clock())
+        found = acts_for(world.service, store, person, subject.subject_id, act, now=world.clock())
+    return () if found is None else found.codes
+
+
+def _app_of(world: World) -> str:
+    with world.service.database.engine.connect() as connection:
+        return str(connection.scalar(text("SELECT key_id FROM api_keys WHERE name = 'app-one'")))
 
 
 def test_time_ends_a_claim_that_nobody_looks_at(world: World) -> None:
