@@ -513,7 +513,10 @@ class NewAuthority(Body):
 
 class AuthorityReview(Body):
     model_config = _example(
-        approve=True, reason="originals seen", photographs=["pic_..."], dossier_sha256=_EXAMPLE_SHA256
+        approve=True,
+        reason="originals seen",
+        photographs=["pic_2b3c4d5e6f708192a3b4c5d6e7f80910"],
+        dossier_sha256=_EXAMPLE_SHA256,
     )
     approve: bool
     reason: Annotated[str, StringConstraints(max_length=500)] = Field("", description="needed where you refuse")
