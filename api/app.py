@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import (
     clip_events,
     routes_audit,
+    routes_authorities,
     routes_backends,
     routes_clips,
     routes_consent,
@@ -52,6 +53,7 @@ _JSON_MAX_BYTES = 512 * 1024
 _LARGE_BODIES = (
     (re.compile(r"^/v1/liveness/sessions/[^/]+/capture$"), routes_liveness.CAPTURE_MAX_BYTES),
     (re.compile(r"^/v1/media$"), routes_media.MEDIA_MAX_BYTES),
+    (re.compile(r"^/v1/authorities/[^/]+/(documents|photographs)$"), routes_authorities.FILE_MAX_BYTES),
 )
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _HEADERS = {
@@ -136,6 +138,7 @@ def create_app(service: Service) -> FastAPI:
         routes_liveness,
         routes_live,
         routes_consent,
+        routes_authorities,
         routes_media,
         routes_gate,
         routes_backends,

@@ -80,6 +80,8 @@ PROBLEMS: dict[str, Kind] = {
     "scope_audience": Kind(409, "The consent does not cover this backend"),
     "scope_limits": Kind(409, "The consent was used as often as it allows"),
     "consent_disputed": Kind(409, "The consent is disputed"),
+    # who speaks for somebody else
+    "authority_refused": Kind(409, "The rules for speaking for somebody else do not allow this; see reasons"),
     # media
     "media_unreadable": Kind(422, "The media cannot be read"),
     "media_expired": Kind(410, "The media was erased at its deadline"),

@@ -52,6 +52,8 @@ class Sealed(StrEnum):
     ORDER = "order"
     CLIP = "clip"
     WEBHOOK_SECRETS = "webhook_secrets"
+    CASE = "case"
+    PAPER = "paper"
 
 
 @dataclass(frozen=True, slots=True)

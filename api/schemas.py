@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.webhooks import Event
+from consent.authority import AuthorityType, QuorumRule, Relation, SubjectState
 from consent.content import ContentCategory
+from consent.directive import Wish
 from consent.purge import MOST_ASSETS, MOST_SIGNATURE_CHARS
 from consent.scope import ApprovalRule
 from consent.terms import Purpose
@@ -852,3 +854,155 @@ class Erasure(Body):
 
     deleted: dict[str, int]
     kept: list[dict[str, str]]
+
+
+# --- who speaks for somebody else ------------------------------------------------------------------------------------
+
+Ref = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Share = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}/[1-9][0-9]{0,8}$")]
+_EXAMPLE_CASE = "ath_7c1b9d0e2f3a4b5c6d7e8f9a0b1c2d3e"
+
+
+class PartyGiven(Body):
+    ref: Ref = Field(description="your own name for them; their own live checks run under it")
+    relation: Relation
+    share: Share | None = Field(None, description="exact, in lowest terms, where shares decide: 1/3")
+
+
+class NewAuthority(Body):
+    model_config = _example(
+        subject_ref="user-2041",
+        type="heir",
+        subject_state="deceased",
+        jurisdiction="DE",
+        quorum_rule="all_first_rank",
+        purposes=["digital_double"],
+        parties=[{"ref": "widow-1", "relation": "spouse"}, {"ref": "son-1", "relation": "child"}],
+        died="2026-10-01",
+    )
+    subject_ref: Ref
+    type: AuthorityType
+    subject_state: SubjectState
+    jurisdiction: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+    quorum_rule: QuorumRule
+    purposes: list[Purpose] = Field([], max_length=10, description="what everybody signs for; none for an agent")
+    parties: list[PartyGiven] = Field(min_length=1, max_length=64, description="everyone with a say, signing or not")
+    born: date | None = Field(None, description="of a minor")
+    died: date | None = Field(None, description="of someone who has died")
+    objection_days: int = Field(14, ge=1, le=365, description="14 to 180")
+    language: Literal["en", "zh"] = Field("en", description="of the reasons in the answer")
+
+
+class AuthorityReview(Body):
+    model_config = _example(
+        approve=True,
+        reason="originals seen",
+        photographs=["pic_2b3c4d5e6f708192a3b4c5d6e7f80910"],
+        dossier_sha256=_EXAMPLE_SHA256,
+    )
+    approve: bool
+    reason: Annotated[str, StringConstraints(max_length=500)] = Field("", description="needed where you refuse")
+    photographs: list[Id] = Field([], max_length=24, description="those you approve of")
+    dossier_sha256: Sha256 = Field(description="of the dossier you looked at")
+
+
+class AuthorityObjection(Body):
+    """A relative objects with their own token and an empty body; the app for a relative who reached it otherwise."""
+
+    model_config = _example(ref="son-2", relation="child")
+    ref: Ref | None = None
+    relation: Relation | None = Field(None, description="of somebody who is not on the list")
+
+
+class AuthorityReason(Body):
+    code: str
+    text: str
+
+
+class PartyShown(Body):
+    party_id: str
+    relation: str
+    share: str | None
+    signed: bool
+    you: bool = Field(False, description="whose token this is")
+
+
+class AuthorityFileShown(Body):
+    file_id: str
+    kind: str
+    sha256: str
+    issuer: str | None = None
+    shows: list[str] = []
+
+
+class AuthorityState(Body):
+    model_config = _example(
+        case_id=_EXAMPLE_CASE,
+        stage="documents",
+        type="heir",
+        subject_state="deceased",
+        jurisdiction="DE",
+        quorum_rule="all_first_rank",
+        purposes=["digital_double"],
+        parties=[],
+        documents=[],
+        photographs=[],
+        approvals=0,
+        objections=0,
+        missing=[{"code": "quorum_missing", "text": "Not everyone who must agree has signed."}],
+        dossier_sha256=_EXAMPLE_SHA256,
+        opened_at=_EXAMPLE_TIME,
+        liveness="not_applicable",
+        assurance="curated",
+    )
+    case_id: str
+    stage: str
+    type: str
+    subject_state: str
+    jurisdiction: str
+    quorum_rule: str
+    purposes: list[str]
+    parties: list[PartyShown]
+    documents: list[AuthorityFileShown]
+    photographs: list[AuthorityFileShown]
+    approvals: int
+    objections: int = Field(description="open ones")
+    missing: list[AuthorityReason] = Field(description="what a reviewer cannot approve without, and what to do")
+    dossier_sha256: str = Field(description="a review names it")
+    opened_at: datetime
+    window_from: datetime | None = None
+    window_to: datetime | None = Field(None, description="until then any nearest relative ends it")
+    granted_at: datetime | None = None
+    valid_to: datetime | None = None
+    consent_until: datetime | None = Field(None, description="the end that no consent given now may outlast")
+    liveness: str = Field(description="of the subject: never applicable here")
+    assurance: str
+
+
+class AuthorityStep(Body):
+    number: int
+    at: datetime
+    step: str
+    stage: str
+    actor: str
+    case_sha256: str
+
+
+class AuthorityCourse(Body):
+    events: list[AuthorityStep]
+
+
+class DirectiveGiven(Body):
+    model_config = _example(wish="forbid", purposes=[], until=None)
+    wish: Wish
+    purposes: list[Purpose] = Field([], max_length=10, description="allow: these and no others; forbid: none means all")
+    until: AwareDatetime | None = Field(None, description="unset: for good")
+    language: Literal["en", "zh"] = "en"
+
+
+class DirectiveShown(Body):
+    model_config = _example(wish="forbid", purposes=[], until=None, at=_EXAMPLE_TIME)
+    wish: str
+    purposes: list[str]
+    until: datetime | None
+    at: datetime

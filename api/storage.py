@@ -21,6 +21,9 @@ from api.tables import (
     ApiKeyRow,
     ApprovalRow,
     AttemptRow,
+    AuthorityCaseRow,
+    AuthorityEventRow,
+    AuthorityFileRow,
     BackendKeyRow,
     Base,
     ChallengeRow,
@@ -30,6 +33,7 @@ from api.tables import (
     ConsentRow,
     DataKeyRow,
     DeliveryRow,
+    DirectiveRow,
     FingerprintRow,
     IdempotencyRow,
     LedgerRow,
@@ -858,6 +862,55 @@ class Store(AuditStore):
             .limit(most)
         )
         return list(self._session.scalars(over))
+
+    # --- who speaks for somebody else --------------------------------------------------------------------------------
+
+    def authority_files(self, case_id: str, kind: str) -> list[AuthorityFileRow]:
+        found = select(AuthorityFileRow).where(AuthorityFileRow.case_id == case_id, AuthorityFileRow.kind == kind)
+        return list(self._session.scalars(found.order_by(AuthorityFileRow.added_at, AuthorityFileRow.file_id)))
+
+    def signed_with(self, session_id: str) -> bool:
+        """Whether a live check was used for a signature already."""
+        found = select(func.count()).select_from(AuthorityFileRow).where(AuthorityFileRow.session_id == session_id)
+        return self._session.scalar(found) != 0
+
+    def authority_events(self, case_id: str) -> list[AuthorityEventRow]:
+        found = select(AuthorityEventRow).where(AuthorityEventRow.case_id == case_id)
+        return list(self._session.scalars(found.order_by(AuthorityEventRow.number)))
+
+    def authorities_of(self, subject_id: str) -> list[str]:
+        """Claims about this person that are not over."""
+        found = select(AuthorityCaseRow.case_id).where(
+            AuthorityCaseRow.subject_id == subject_id, AuthorityCaseRow.ended_at.is_(None)
+        )
+        return list(self._session.scalars(found.order_by(AuthorityCaseRow.case_id)))
+
+    def authorities_due(self, now: datetime, *, undecided_since: datetime, most: int = 200) -> list[str]:
+        """Claims that time moves on: a window or an authority is over, or nobody decided."""
+        running = AuthorityCaseRow.ended_at.is_(None)
+        window = (AuthorityCaseRow.stage == "objection_window") & (AuthorityCaseRow.window_to <= now)
+        over = AuthorityCaseRow.valid_to <= now
+        undecided = AuthorityCaseRow.window_to.is_(None) & AuthorityCaseRow.valid_to.is_(None)
+        old = undecided & (AuthorityCaseRow.opened_at <= undecided_since)
+        found = select(AuthorityCaseRow.case_id).where(running, window | over | old).limit(most)
+        return list(self._session.scalars(found))
+
+    def seen_live_at(self, subject_id: str) -> datetime | None:
+        """When this person last passed a live check."""
+        seen = (
+            select(func.max(VerdictRow.judged_at))
+            .join(SessionRow, SessionRow.session_id == VerdictRow.session_id)
+            .where(SessionRow.subject_id == subject_id, VerdictRow.live.is_(True))
+        )
+        return self._session.scalar(seen)
+
+    def directive(self, subject_id: str) -> DirectiveRow | None:
+        """The one that counts."""
+        found = select(DirectiveRow).where(DirectiveRow.subject_id == subject_id)
+        return self._session.scalar(found.order_by(DirectiveRow.at.desc(), DirectiveRow.directive_id.desc()).limit(1))
+
+    def directive_of_session(self, session_id: str) -> DirectiveRow | None:
+        return self._session.scalar(select(DirectiveRow).where(DirectiveRow.session_id == session_id))
 
     # --- figures -----------------------------------------------------------------------------------------------------
 

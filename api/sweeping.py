@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from api.authorities import settle_due
 from api.balance import watch
 from api.consents import expire_consent
 from api.judging import FINGERPRINTS_KEPT
@@ -37,6 +38,7 @@ def sweep(service: Service) -> int:
     9. backends that owe a deletion: that they are now refused is written down
     10. messages that arrived or were given up long ago
     11. attempts left without an outcome are closed, and new permits looked at once more: see :mod:`api.balance`
+    12. claims to speak for somebody that are over: what was handed in for them
 
     It also writes down what was shredded, and wraps again what an older master key wrapped. And it signs a checkpoint when the
     log has new entries: within one round, so that no entry waits for a minute.
@@ -86,6 +88,7 @@ def sweep(service: Service) -> int:
             write_overdue_down(store, purge, now=now)
         store.forget_deliveries(now - DELIVERIES_KEPT)  # 10
     watch(service)  # 11
+    erased += settle_due(service)  # 12
     catch_up(service)
     while write_down(service.database, service.vault.files):
         pass

@@ -43,6 +43,7 @@ APPEND_ONLY = (
     "status_changes",
     "withdrawal_events",
     "audit_events",
+    "authority_events",
 )
 SERVICE_ROLE = "mien_service"
 """The database role that the service works as: it owns nothing and cannot change or delete what is append-only."""
@@ -746,3 +747,71 @@ class AuditViewRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     query: Mapped[dict[str, Any]]
     saved_at: Mapped[datetime]
+
+
+# --- who speaks for somebody else ------------------------------------------------------------------------------------
+
+
+class AuthorityCaseRow(Base):
+    """Where a claim to speak for somebody stands. All of it, with who is related to whom, is sealed in ``body_id``;
+    papers, photographs and templates lie under a key of their own, which goes when the claim is over."""
+
+    __tablename__ = "authority_cases"
+    __table_args__ = (
+        Index("ix_authority_cases_subject_id", "subject_id"),
+        Index("ix_authority_cases_stage_window_to", "stage", "window_to"),
+    )
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
+    kind: Mapped[str]
+    subject_state: Mapped[str]
+    jurisdiction: Mapped[str]
+    stage: Mapped[str]
+    data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    body_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    files_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    opened_at: Mapped[datetime]
+    window_to: Mapped[datetime | None]
+    valid_to: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class AuthorityFileRow(Base):
+    """A paper, a photograph, or the face of somebody who signed (``session_id``: one live check is one signature)."""
+
+    __tablename__ = "authority_files"
+    __table_args__ = (Index("ix_authority_files_case_id", "case_id"),)
+    file_id: Mapped[str] = mapped_column(primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("authority_cases.case_id"))
+    kind: Mapped[str]
+    party_id: Mapped[str | None]
+    session_id: Mapped[str | None] = mapped_column(unique=True)
+    content_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    templates_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    added_at: Mapped[datetime]
+
+
+class AuthorityEventRow(Base):
+    """What happened to a claim, who did it, and the digest of the claim after it. Append-only."""
+
+    __tablename__ = "authority_events"
+    case_id: Mapped[str] = mapped_column(ForeignKey("authority_cases.case_id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    step: Mapped[str]
+    stage: Mapped[str]
+    actor: Mapped[str]
+    case_sha256: Mapped[str]
+
+
+class DirectiveRow(Base):
+    """What a person said shall hold when they cannot be asked. The latest counts."""
+
+    __tablename__ = "directives"
+    __table_args__ = (Index("ix_directives_subject_id_at", "subject_id", "at"),)
+    directive_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    session_id: Mapped[str] = mapped_column(unique=True)
+    at: Mapped[datetime]
+    body: Mapped[bytes]

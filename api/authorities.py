@@ -1,0 +1,362 @@
+"""Claims to speak for somebody, in storage: settled whenever they are read, sealed whole, every step written down.
+
+Two keys a claim: one for the claim itself, which stays as proof, and one for papers, photographs and templates, which is
+destroyed when the claim is over. What a directive or a sign of life means is decided in ``consent``; here it is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from api.auth import Person
+from api.errors import Problem
+from api.media import Erased, Sealed, templates_from_bytes, templates_to_bytes
+from api.service import Service
+from api.storage import Store, challenge_of, live_of, new_id
+from api.tables import (
+    AuthorityCaseRow,
+    AuthorityEventRow,
+    AuthorityFileRow,
+    ChallengeRow,
+    DirectiveRow,
+    SessionRow,
+    VerdictRow,
+)
+from consent.authority import ADVICE, Act, AuthorityBinding, AuthorityCode, AuthorityRefusal, Shown, refused
+from consent.authority_case import (
+    DECIDED_WITHIN,
+    AuthorityCase,
+    CuratedTemplate,
+    alike,
+    authorise,
+    case_bytes,
+    case_digest,
+    case_from_bytes,
+    curate,
+    may_act,
+    settle,
+    standing,
+)
+from consent.directive import AdvanceDirective, directive_bytes, directive_from_bytes
+from consent.record import Scope
+from consent.terms import Purpose
+from liveness.policy import STRICT
+from liveness.session import SessionState
+from liveness.template import FaceTemplate
+
+PAPER, PHOTOGRAPH, SIGNATURE = "paper", "photograph", "signature"
+SERVICE = "service"
+"""The actor where time, a directive or a sign of life moved a claim."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShownPerson:
+    """Somebody who passed a live check a moment ago, and their templates."""
+
+    session_id: str
+    app_key_id: str
+    subject_id: str
+    shown: Shown | AuthorityRefusal
+    templates: tuple[FaceTemplate, ...] = field(repr=False)
+
+
+def accepted(found: AuthorityCase | AuthorityRefusal, *, language: str = "en") -> AuthorityCase:
+    """The case, or the refusal as a problem with what to do next."""
+    if isinstance(found, AuthorityCase):
+        return found
+    raise refusal_problem(found, language=language)
+
+
+def refusal_problem(refusal: AuthorityRefusal, *, language: str = "en") -> Problem:
+    return Problem("authority_refused", more={"reasons": advice_on(refusal.codes, language)})
+
+
+def advice_on(codes: tuple[AuthorityCode, ...], language: str) -> list[dict[str, str]]:
+    return [{"code": code, "text": ADVICE[code].told(chinese=language == "zh", place=None)} for code in codes]
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def keep_new(service: Service, store: Store, case: AuthorityCase, *, now: datetime) -> AuthorityCaseRow:
+    """A claim that was just opened."""
+    key = service.vault.new_key(store, owner=case.case_id, now=now)
+    row = AuthorityCaseRow(
+        case_id=case.case_id,
+        subject_id=case.subject_id,
+        app_key_id=case.requester,
+        kind=case.kind,
+        subject_state=case.subject_state,
+        jurisdiction=case.jurisdiction,
+        stage=case.stage,
+        data_key_id=key,
+        body_id=service.vault.put(store, case_bytes(case), kind=Sealed.CASE, data_key_id=key, now=now),
+        files_key_id=service.vault.new_key(store, owner=case.case_id, now=now),
+        opened_at=now,
+    )
+    store.add(row)
+    _note(store, case, step="open", actor=case.requester, now=now)
+    return row
+
+
+def case_of(service: Service, store: Store, row: AuthorityCaseRow, *, now: datetime) -> AuthorityCase:
+    """The claim as it is now. ``row`` is locked: what time did to it is kept."""
+    before = case_from_bytes(service.vault.get(store, row.body_id, owner=row.case_id))
+    case = settle(
+        before,
+        directive=directive_of(store, row.subject_id),
+        seen_live_at=store.seen_live_at(row.subject_id),
+        now=now,
+    )
+    if case != before:
+        keep(service, store, row, case, step="settle", actor=SERVICE, now=now)
+    return case
+
+
+def keep(
+    service: Service, store: Store, row: AuthorityCaseRow, case: AuthorityCase, *, step: str, actor: str, now: datetime
+) -> None:
+    """The claim after a step. Where it is over, all that was handed in for it is destroyed."""
+    old = row.body_id
+    row.body_id = service.vault.put(store, case_bytes(case), kind=Sealed.CASE, data_key_id=row.data_key_id, now=now)
+    service.vault.erase(store, old, now=now)
+    row.stage, row.window_to, row.valid_to = case.stage, case.window_to, case.valid_to
+    _note(store, case, step=step, actor=actor, now=now)
+    if case.stage.is_over and row.ended_at is None:
+        row.ended_at = now
+        service.vault.destroy_key(store, row.files_key_id, now=now)
+
+
+def _note(store: Store, case: AuthorityCase, *, step: str, actor: str, now: datetime) -> None:
+    store.add(
+        AuthorityEventRow(
+            case_id=case.case_id,
+            number=len(store.authority_events(case.case_id)),
+            at=now,
+            step=step,
+            stage=case.stage,
+            actor=actor,
+            case_sha256=case_digest(case),
+        )
+    )
+
+
+def settle_due(service: Service) -> int:
+    """Move on every claim whose time came; gives how many were over."""
+    now, ended = service.now(), 0
+    with service.database.transaction() as store:
+        due = store.authorities_due(now, undecided_since=now - DECIDED_WITHIN)
+    for case_id in due:
+        with service.database.transaction() as store:
+            row = store.get(AuthorityCaseRow, case_id, lock=True)
+            if row is not None:
+                ended += case_of(service, store, row, now=now).stage.is_over
+    return ended
+
+
+# --- what is handed in -----------------------------------------------------------------------------------------------
+
+
+def keep_file(
+    service: Service,
+    store: Store,
+    row: AuthorityCaseRow,
+    *,
+    file_id: str,
+    kind: str,
+    content: bytes | None,
+    templates: tuple[FaceTemplate, ...] = (),
+    person: ShownPerson | None = None,
+    now: datetime,
+) -> None:
+    """A paper, a photograph with its template, or the face of somebody who signed."""
+    key = row.files_key_id
+    store.add(
+        AuthorityFileRow(
+            file_id=file_id,
+            case_id=row.case_id,
+            kind=kind,
+            party_id=None if person is None else person.subject_id,
+            session_id=None if person is None else person.session_id,
+            content_id=None
+            if content is None
+            else service.vault.put(store, content, kind=Sealed.PAPER, data_key_id=key, now=now),
+            templates_id=service.vault.put(
+                store, templates_to_bytes(templates), kind=Sealed.TEMPLATES, data_key_id=key, now=now
+            )
+            if templates
+            else None,
+            added_at=now,
+        )
+    )
+
+
+def templates_by_file(service: Service, store: Store, case_id: str, kind: str) -> dict[str, FaceTemplate]:
+    """The first template of each file of that kind; what is gone is left out."""
+    found: dict[str, FaceTemplate] = {}
+    for file in store.authority_files(case_id, kind):
+        try:
+            kept = templates_from_bytes(service.vault.get(store, file.templates_id, owner=case_id))
+        except Erased:
+            continue
+        if kept and kept[0] is not None:
+            found[file.file_id] = kept[0]
+    return found
+
+
+def signed_as_another(service: Service, store: Store, case_id: str, person: ShownPerson) -> bool:
+    """Whether this face signed already under another name, or not the one that signed under this name.
+
+    Twins who look alike to the model cannot both sign; the reviewers' way out is a claim decided by shares.
+    """
+    for file in store.authority_files(case_id, SIGNATURE):
+        try:
+            kept = templates_from_bytes(service.vault.get(store, file.templates_id, owner=case_id))
+        except Erased:
+            return True
+        pairs = [(one, other) for one in person.templates for other in kept if other is not None]
+        same = bool(pairs) and any(alike(one, other, STRICT.same_person.value) for one, other in pairs)
+        if same is not (file.party_id == person.subject_id):
+            return True
+    return False
+
+
+# --- who was shown live ----------------------------------------------------------------------------------------------
+
+
+def shown_person(service: Service, store: Store, person: Person, *, now: datetime) -> ShownPerson:
+    """Whose client token this is, if their live check was passed and its time is not over.
+
+    Raises: Problem.
+    """
+    session = None if person.session_id is None else store.get(SessionRow, person.session_id, lock=True)
+    if session is None:
+        raise Problem("forbidden", "needs the client token of a live check")
+    if session.state != SessionState.PASSED:
+        raise Problem("not_live")
+    if now >= session.expires_at:
+        raise Problem("session_expired")
+    verdict = None if session.challenge_id is None else store.get(VerdictRow, session.challenge_id)
+    challenge = None if verdict is None else store.get(ChallengeRow, verdict.challenge_id)
+    if verdict is None or challenge is None or not verdict.live:
+        raise Problem("not_live")
+    try:
+        kept = templates_from_bytes(service.vault.get(store, session.templates_id, owner=session.session_id))
+    except Erased:
+        raise Problem("session_expired") from None
+    return ShownPerson(
+        session_id=session.session_id,
+        app_key_id=session.app_key_id,
+        subject_id=session.subject_id,
+        shown=Shown.by(live_of(verdict, challenge_of(challenge)), now=now),
+        templates=tuple(one for one in kept if one is not None),
+    )
+
+
+# --- the person's own word -------------------------------------------------------------------------------------------
+
+
+def directive_of(store: Store, subject_id: str) -> AdvanceDirective | None:
+    """What the person said shall hold."""
+    row = store.directive(subject_id)
+    return None if row is None else directive_from_bytes(row.body)
+
+
+def keep_directive(service: Service, store: Store, directive: AdvanceDirective, *, session_id: str) -> None:
+    """The person's word from now on. Claims about them are settled at once: it may end them, and so may that they live."""
+    store.add(
+        DirectiveRow(
+            directive_id=new_id("dir"),
+            subject_id=directive.subject_id,
+            session_id=session_id,
+            at=directive.at,
+            body=directive_bytes(directive),
+        )
+    )
+    for case_id in store.authorities_of(directive.subject_id):
+        row = store.get(AuthorityCaseRow, case_id, lock=True)
+        if row is not None:
+            case_of(service, store, row, now=directive.at)
+
+
+# --- what it is good for ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Authorised:
+    """What a consent on somebody's behalf is made of: its basis, whose face it is, and a picture of them."""
+
+    case: AuthorityCase
+    binding: AuthorityBinding
+    likeness: CuratedTemplate
+    portrait: bytes = field(repr=False)
+
+
+def authorised(
+    service: Service, store: Store, row: AuthorityCaseRow, person: ShownPerson, scope: Scope, *, now: datetime
+) -> Authorised | AuthorityRefusal:
+    """A representative, just shown live, gives a consent of that scope. ``row`` is locked.
+
+    1. The rules allow it (:func:`consent.authority_case.authorise`).
+    2. The face in this live check is the one that signed.
+    3. The photographs that both reviewers approved of give a template.
+    """
+    case = case_of(service, store, row, now=now)
+    binding = authorise(  # 1
+        case,
+        directive=directive_of(store, row.subject_id),
+        by=person.subject_id,
+        shown=person.shown,
+        purposes=scope.purposes,
+        every_backend=scope.audience == ("*",),
+        expires_at=scope.expires_at,
+        now=now,
+    )
+    if isinstance(binding, AuthorityRefusal):
+        return binding
+    if signed_as_another(service, store, row.case_id, person):  # 2
+        return refused(AuthorityCode.ANOTHER_PERSON)
+    faces = templates_by_file(service, store, row.case_id, PHOTOGRAPH)
+    likeness = curate(case, faces, same_person=STRICT.same_person.value)  # 3
+    if isinstance(likeness, AuthorityRefusal):
+        return likeness
+    contents: Mapping[str, str | None] = {
+        file.file_id: file.content_id for file in store.authority_files(row.case_id, PHOTOGRAPH)
+    }
+    portrait = service.vault.get(store, contents[case.approved_photographs[0]], owner=row.case_id)
+    return Authorised(case=case, binding=binding, likeness=likeness, portrait=portrait)
+
+
+def acts_for(
+    service: Service, store: Store, person: ShownPerson, subject_id: str, act: Act, *, now: datetime
+) -> AuthorityRefusal | None:
+    """Whether somebody just shown live may do that with this subject's consents on any claim. ``None``: they may."""
+    found = refused(AuthorityCode.NOT_GRANTED)
+    for case_id in store.authorities_of(subject_id):
+        row = store.get(AuthorityCaseRow, case_id, lock=True)
+        if row is None or row.app_key_id != person.app_key_id:
+            continue
+        answer = may_act(case_of(service, store, row, now=now), act, by=person.subject_id)
+        if answer is None:
+            return None
+        found = answer
+    return found
+
+
+def standing_of(
+    service: Service, store: Store, case_id: str, purpose: Purpose, *, now: datetime
+) -> AuthorityRefusal | None:
+    """For the gate, at every question: whether what stands on this claim holds now. ``None``: it does. Changes nothing, and
+    reads the directive and signs of life itself, so that it does not wait for anybody to settle the claim."""
+    row = store.get(AuthorityCaseRow, case_id)
+    if row is None:
+        return refused(AuthorityCode.NOT_GRANTED)
+    return standing(
+        case_from_bytes(service.vault.get(store, row.body_id, owner=row.case_id)),
+        directive=directive_of(store, row.subject_id),
+        seen_live_at=store.seen_live_at(row.subject_id),
+        purpose=purpose,
+        now=now,
+    )
