@@ -371,6 +371,8 @@ def _queue_again(service: Service, store: Store) -> None:
         service.queue.render(store, clip_id)
     for challenge_id in store.challenges_in_hand():
         service.queue.judge(store, challenge_id)
+    for delivery in store.deliveries_waiting():
+        service.queue.deliver(store, delivery.delivery_id, tried=delivery.tries, at=delivery.next_at)
 
 
 def _put_back(store: Store, files: Files, source: Path, manifest: dict[str, Any], done: Progress) -> int:

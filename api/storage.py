@@ -758,6 +758,11 @@ class Store(AuditStore):
         latest = found.order_by(DeliveryRow.created_at.desc(), DeliveryRow.delivery_id).limit(most)
         return list(self._session.scalars(latest))
 
+    def deliveries_waiting(self) -> list[DeliveryRow]:
+        """Neither arrived nor given up."""
+        found = select(DeliveryRow).where(DeliveryRow.delivered_at.is_(None), DeliveryRow.dead_at.is_(None))
+        return list(self._session.scalars(found))
+
     def forget_deliveries(self, before: datetime) -> None:
         ended = (DeliveryRow.delivered_at < before) | (DeliveryRow.dead_at < before)
         self._session.execute(delete(DeliveryRow).where(ended))
