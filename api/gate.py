@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from api.approvals import approval_of, ask_person
+from api.authorities import standing_of
 from api.consents import record_of
 from api.ledger import append
 from api.media import Erased, Unsealable, templates_from_bytes
@@ -200,9 +201,13 @@ def _presented(service: Service, store: Store, token: ConsentToken | TokenProble
     row = store.consent_shared(token.consent_id)
     if row is None:
         return Presented(token=token, record=None, templates=())
+    record, now = record_of(store, row.consent_id), service.now()
+    basis = record.granted.authority
     return Presented(
         token=token,
-        record=record_of(store, row.consent_id),
+        record=record,
+        authority_stands=basis is not None
+        and standing_of(service, store, basis.case_id, question.purpose, now=now) is None,
         templates=_templates(service, store, row),
         salt=row.salt,
         uses_so_far=store.uses_of(row.consent_id, but=question.own_permit),

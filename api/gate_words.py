@@ -55,6 +55,10 @@ _WORDS: dict[GateCode, tuple[str, str]] = {
         "This generator has not confirmed in time that it deleted what it must.",
         "该生成程序没有按时确认已删除应当删除的内容。",
     ),
+    GateCode.AUTHORITY_INVALID: (
+        "It was given on your behalf, and whoever gave it may not speak for you now.",
+        "该同意由他人代您作出，而其目前无权代表您。",
+    ),
     GateCode.GATE_ERROR: ("Something failed on our side, so it was refused.", "我们这边出了故障，因此予以拒绝。"),
 }
 

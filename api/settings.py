@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from liveness.policy import POLICIES, Assurance
+from consent.authority import SubjectAssurance
+from liveness.policy import POLICIES
 
 PREFIX = "MIEN_"
 
@@ -98,7 +99,7 @@ class Settings:
     master_key: tuple[str, ...] = ("file:",)
     storage: str | None = None
     policy: str = "strict"
-    minimum_assurance: Assurance = Assurance.WEB
+    minimum_assurance: SubjectAssurance = SubjectAssurance.WEB
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = "http://127.0.0.1:8000"
@@ -147,8 +148,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         master_key=_master_key(values["MIEN_MASTER_KEY"]),
         storage=values["MIEN_STORAGE"] or None,
         policy=_one_of("MIEN_POLICY", values["MIEN_POLICY"], tuple(POLICIES)),
-        minimum_assurance=Assurance(
-            _one_of("MIEN_MINIMUM_ASSURANCE", values["MIEN_MINIMUM_ASSURANCE"], tuple(Assurance))
+        minimum_assurance=SubjectAssurance(
+            _one_of("MIEN_MINIMUM_ASSURANCE", values["MIEN_MINIMUM_ASSURANCE"], tuple(SubjectAssurance))
         ),
         host=host,
         port=port,

@@ -16,6 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
 
+from consent.authority import AuthorityBinding
 from consent.canonical import is_sha256
 from consent.errors import ConsentInvalid
 from consent.scope import EVERYONE, ApprovalRule, Limits, Scope
@@ -107,12 +108,6 @@ MAY_RESUME: Mapping[Party, frozenset[Party]] = MappingProxyType(
     }
 )
 """Whose suspension may be ended by whom. What the person suspended, nobody else resumes."""
-
-
-class AuthorityType(StrEnum):
-    """By what right somebody decides about this likeness. So far only the person's own."""
-
-    SELF = "self"
 
 
 # --- which event may follow which ------------------------------------------------------------------------------------
@@ -331,7 +326,8 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """A person agreed.
+    """A person agreed, or somebody on their behalf: then ``authority`` says on what basis, ``live`` is the representative's
+    own check, and the templates are of photographs.
 
     subject_id : a pseudonym. template_commitment : see :func:`consent.gate.commit_template`.
     check_sha256 : hash of the consent to the live check that came before it, where that was given as an act of its own.
@@ -348,7 +344,7 @@ class Granted:
     scope: Scope
     template_commitment: str
     live: LiveBinding
-    authority: AuthorityType = AuthorityType.SELF
+    authority: AuthorityBinding | None = None
     check_sha256: str | None = None
     number: int = 0
     schema: int = 2
@@ -360,7 +356,11 @@ class Granted:
         if self.check_sha256 is not None and not is_sha256(self.check_sha256):
             raise ConsentInvalid("hash of the check's consent is not a SHA-256 in hex", code="commitment_invalid")
         _check_term(self.at, self.scope, self.live)
-        if self.schema == 1 and (self.controller.withdrawal or self.check_sha256 or self.number):
+        if self.authority is not None and not (
+            self.authority.valid_from <= self.at and self.scope.expires_at <= self.authority.valid_to
+        ):
+            raise ConsentInvalid("a consent lasts no longer than the authority it stands on", code="authority_invalid")
+        if self.schema == 1 and (self.controller.withdrawal or self.check_sha256 or self.number or self.authority):
             raise ConsentInvalid("schema 1 has no such members", code="schema_invalid")
         _check_schema(self.schema, self.scope)
 

@@ -22,6 +22,7 @@ from enum import StrEnum
 import numpy as np
 
 from consent.approval import Approval, ApprovalState
+from consent.authority import SubjectAssurance
 from consent.canonical import Json, Malformed, Members, is_sha256, to_seconds, whole_second
 from consent.content import ContentCategory
 from consent.dpop import DpopCode, DpopProblem, DpopProof, key_problem
@@ -36,7 +37,6 @@ from consent.territory import is_territory
 from consent.tokens import ISSUER, ConsentToken, TokenCode, TokenProblem, read_confirmation
 from liveness.errors import ContractMismatch
 from liveness.evidence import Box
-from liveness.policy import Assurance
 from liveness.template import FaceTemplate, similarity
 
 log = logging.getLogger("mien.consent")
@@ -70,6 +70,7 @@ class GateCode(StrEnum):
     scope_territory    published where the person did not allow it; or not stated.
     approval_needed    all else is well, and the person wants to be asked; nobody may go on before they said yes.
     approval_refused   the person was asked about this job and said no.
+    authority_invalid  it was given on somebody's behalf, and that authority does not stand (any more).
     assurance_too_low  the live check behind the consent is worth less than the backend asks for.
     unknown_face       this face is nobody's whose consent was presented.
     face_unjudged      a face is there and could not be compared, so it may be anybody.
@@ -105,6 +106,7 @@ class GateCode(StrEnum):
     SCOPE_TERRITORY = "scope_territory"
     APPROVAL_NEEDED = "approval_needed"
     APPROVAL_REFUSED = "approval_refused"
+    AUTHORITY_INVALID = "authority_invalid"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     UNKNOWN_FACE = "unknown_face"
     FACE_UNJUDGED = "face_unjudged"
@@ -162,7 +164,7 @@ class Use:
     faces: tuple[FaceSeen, ...]
     job_sha256: str
     seconds: int | None
-    minimum_assurance: Assurance
+    minimum_assurance: SubjectAssurance
     script: str | None = field(default=None, repr=False)
     proof: DpopProof | DpopProblem | None = None
     backend_jkt: str | None = None
@@ -181,6 +183,7 @@ class Presented:
     uses_so_far : permits given on this consent before; needed where the person bounded them.
     status : its entry in the status list; ``None`` when it never had one (its record alone then counts).
     approval : the person's answer to this very job, if they were asked.
+    authority_stands : of a consent on somebody's behalf: that was asked just now, and it does.
     """
 
     token: ConsentToken | TokenProblem
@@ -190,6 +193,7 @@ class Presented:
     uses_so_far: int | None = None
     status: Status | None = None
     approval: Approval | None = None
+    authority_stands: bool = False
 
 
 # --- what is answered ------------------------------------------------------------------------------------------------
@@ -246,7 +250,7 @@ class Permit:
     purpose: Purpose
     job_sha256: str
     consents: tuple[tuple[str, str], ...]
-    assurance: Assurance
+    assurance: SubjectAssurance
     issued_at: datetime
     expires_at: datetime
     obligations: Obligations
@@ -335,7 +339,7 @@ def _decide(
         purpose=use.purpose,
         job_sha256=use.job_sha256,
         consents=tuple(sorted({(held.record.consent_id, held.record.subject_id) for held in holding})),
-        assurance=min((held.record.assurance for held in holding), key=lambda assurance: assurance.rank),
+        assurance=min((held.record.assurance for held in holding), key=tuple(SubjectAssurance).index),
         issued_at=issued_at,
         expires_at=min(ends),
         obligations=Obligations(max_seconds=min(held.record.limits.max_seconds for held in holding)),
@@ -354,7 +358,7 @@ def _can_be_judged(
         and _SAFE_TEXT.fullmatch(use.backend) is not None
         and use.backend != "*"
         and use.purpose in tuple(Purpose)
-        and isinstance(use.minimum_assurance, Assurance)
+        and isinstance(use.minimum_assurance, SubjectAssurance)
         and is_sha256(use.job_sha256)
         and (use.seconds is None or (math.isfinite(use.seconds) and use.seconds > 0))
         and _is_stated_well(use)
@@ -398,6 +402,8 @@ def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holdi
         return (GateCode.SCOPE_PURPOSE,)
     if record is None or not _is_of(token, record):
         return (GateCode.RECORD_MISSING,)
+    if record.granted.authority is not None and not one.authority_stands:
+        return (GateCode.AUTHORITY_INVALID,)
     codes = _judge_record(use, record, one.uses_so_far, one.approval, now)
     waits = codes[-1] if codes and codes[-1] in _WAITS else None
     broken = codes if waits is None else codes[:-1]
@@ -680,7 +686,7 @@ def _permit(claims: Members, issuer: str) -> Permit:
         purpose=Purpose(claims.text("purpose")),
         job_sha256=claims.sha256("job"),
         consents=tuple(consents),
-        assurance=Assurance(claims.text("assurance")),
+        assurance=SubjectAssurance(claims.text("assurance")),
         issued_at=claims.seconds("iat"),
         expires_at=claims.seconds("exp"),
         obligations=obligations,

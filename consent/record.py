@@ -23,6 +23,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar, assert_never
 
+from consent.authority import AuthorityBinding, AuthorityType, SubjectAssurance
 from consent.canonical import Json, Malformed, Members, decode, encode, read_instant, write_instant
 from consent.content import ContentCategory
 from consent.errors import ConsentInvalid, RecordInvalid, SignatureInvalid
@@ -34,7 +35,6 @@ from consent.events import (
     LONGEST_TERM,
     MAY_RESUME,
     TRANSITIONS,
-    AuthorityType,
     BeforeConsent,
     ConsentEvent,
     ConsentState,
@@ -80,7 +80,6 @@ __all__ = [
     "RECORD_SCHEMAS",
     "RECORD_TYPE",
     "TRANSITIONS",
-    "AuthorityType",
     "BeforeConsent",
     "ConsentEvent",
     "ConsentRecord",
@@ -190,10 +189,13 @@ class ConsentRecord:
         return self.expires_at if self.revoked is None else min(self.revoked.at, self.expires_at)
 
     @property
-    def assurance(self) -> Assurance:
-        """Of the weakest live check it stands on: a stronger check later does not make the enrolment stronger."""
+    def assurance(self) -> SubjectAssurance:
+        """Of the weakest live check it stands on: a stronger check later does not make the enrolment stronger. On somebody
+        else's authority there was no live check of the subject, whoever signed."""
+        if self.granted.authority is not None:
+            return self.granted.authority.assurance
         lives = [self.granted.live] if self.renewed is None else [self.granted.live, self.renewed.live]
-        return min((live.assurance for live in lives), key=lambda assurance: assurance.rank)
+        return SubjectAssurance.of(min((live.assurance for live in lives), key=lambda assurance: assurance.rank))
 
     @property
     def template_commitment(self) -> str:
@@ -621,7 +623,7 @@ def _record_json(record: ConsentRecord) -> dict[str, Json]:
         "pii_principal_id": record.subject_id,
         "privacy_notice": _notice_json(record.renewed or granted),
         "pii_controllers": [controller_json(granted.controller, 2)],
-        "authority_party": {"type": granted.authority},
+        "authority_party": _authority_json(granted.authority),
         "jurisdiction": granted.controller.jurisdiction,
         "storage_locations": [granted.controller.storage_location],
         "processing_locations": [granted.controller.storage_location],
@@ -700,7 +702,10 @@ def _event_json(event: ConsentEvent) -> dict[str, Json]:
         case Deferred() | Refused():
             return common
         case Granted():
-            newer: dict[str, Json] = {"authority_party": {"type": event.authority}, "check_sha256": event.check_sha256}
+            newer: dict[str, Json] = {
+                "authority_party": _authority_json(event.authority),
+                "check_sha256": event.check_sha256,
+            }
             return (
                 common
                 | {
@@ -861,7 +866,7 @@ def _event(members: Members) -> ConsentEvent:
                 scope=_scope(members.members("scope"), schema),
                 template_commitment=members.text("template_commitment"),
                 live=_live(members.members("live_check")),
-                authority=AuthorityType.SELF if schema == 1 else _authority(members.members("authority_party")),
+                authority=None if schema == 1 else _authority(members.members("authority_party")),
                 check_sha256=None if schema == 1 else _text_or_none(members, "check_sha256"),
                 schema=schema,
             )
@@ -908,10 +913,15 @@ def _text_or_none(members: Members, name: str) -> str | None:
     return value
 
 
-def _authority(members: Members) -> AuthorityType:
-    kind = _one_of(AuthorityType, members.text("type"))
-    members.end()
-    return kind
+def _authority_json(authority: AuthorityBinding | None) -> dict[str, Json]:
+    return {"type": AuthorityType.SELF} if authority is None else authority.to_json()
+
+
+def _authority(members: Members) -> AuthorityBinding | None:
+    if members.names() != ("type",):
+        return AuthorityBinding.read(members)
+    members.exactly("type", AuthorityType.SELF)
+    return None
 
 
 def _notice(members: Members) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from consent.authority import SubjectAssurance
 from consent.canonical import Json, Malformed, Members, decode, to_seconds, whole_second
 from consent.dpop import is_thumbprint
 from consent.errors import ConsentInvalid, SignatureInvalid, TokenInvalid
@@ -23,7 +24,6 @@ from consent.keys import KeySet, SigningKey, from_base64url
 from consent.record import ConsentRecord
 from consent.status_list import StatusRef
 from consent.terms import Purpose
-from liveness.policy import Assurance
 
 TOKEN_TYPE = "consent+jwt"  # noqa: S105 - a media type
 ISSUER = "mien"
@@ -69,7 +69,7 @@ class ConsentToken:
     subject_id: str
     audience: str
     purpose: Purpose
-    assurance: Assurance
+    assurance: SubjectAssurance
     template_commitment: str
     issued_at: datetime
     expires_at: datetime
@@ -204,7 +204,7 @@ def _token(claims: Members, issuer: str) -> ConsentToken:
         subject_id=claims.text("sub"),
         audience=claims.text("aud"),
         purpose=Purpose(claims.text("purpose")),
-        assurance=Assurance(claims.text("assurance")),
+        assurance=SubjectAssurance(claims.text("assurance")),
         template_commitment=claims.sha256("tpl"),
         issued_at=claims.seconds("iat"),
         expires_at=claims.seconds("exp"),

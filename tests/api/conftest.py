@@ -38,6 +38,7 @@ from api.rendering import Renderers
 from api.service import Service, wall_clock
 from api.settings import Settings
 from api.tables import Base
+from consent.authority import SubjectAssurance
 from consent.terms import current
 from likeness.double import Double
 from likeness.errors import RenderError
@@ -47,7 +48,6 @@ from liveness.capture import Audio, RgbImage
 from liveness.digits import Language
 from liveness.errors import EngineError, MediaError
 from liveness.evidence import Box, Face, FoundFace
-from liveness.policy import Assurance
 from liveness.reasons import Reason
 from liveness.template import FaceTemplate, template
 from liveness.verdict import CheckResult, judge
@@ -267,7 +267,7 @@ def settings(tmp_path: Path, database: Database, key_file: Path) -> Settings:
         weights=tmp_path / "weights",
         keys=key_file,
         policy="strict",
-        minimum_assurance=Assurance.WEB,
+        minimum_assurance=SubjectAssurance.WEB,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from consent.authority import SubjectAssurance
 from consent.gate import FaceSeen, Permit, Presented, Refusal, Use, commit_template, decide
 from consent.keys import KeySet, SigningKey
 from consent.record import ConsentRecord, Controller, Granted, Limits, fold, grant
@@ -14,7 +15,7 @@ from consent.terms import Purpose, current
 from consent.tokens import ConsentToken, issue
 from liveness.challenge import Reveal
 from liveness.evidence import Box
-from liveness.policy import STRICT, Assurance, LivenessPolicy, Path
+from liveness.policy import STRICT, LivenessPolicy, Path
 from liveness.template import FaceTemplate
 from liveness.verdict import CheckResult, Live, NotLive
 from tests.people import vector
@@ -160,7 +161,7 @@ def use(*faces: FaceSeen, **changes: object) -> Use:
         faces=faces,
         job_sha256=JOB,
         seconds=10,
-        minimum_assurance=Assurance.WEB,
+        minimum_assurance=SubjectAssurance.WEB,
     )
     return replace(asked, **changes)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent.authority import SubjectAssurance
 from consent.dpop import DpopCode, DpopProblem, DpopProof
 from consent.errors import ConsentInvalid, RecordInvalid
 from consent.gate import (
@@ -104,10 +105,10 @@ def test_the_same_person_in_many_pictures_needs_one_token() -> None:
 
 def test_a_permit_is_worth_what_the_weakest_live_check_is() -> None:
     one, two = record(person=1), record(person=2, policy=SIMULATED)
-    wanted = use(face(1), face(2, index=1), minimum_assurance=Assurance.SIMULATED)
+    wanted = use(face(1), face(2, index=1), minimum_assurance=SubjectAssurance.SIMULATED)
     answer = ask(wanted, presented(one), presented(two, person=2))
     assert isinstance(answer, Permit)
-    assert answer.assurance is Assurance.SIMULATED
+    assert answer.assurance is SubjectAssurance.SIMULATED
 
 
 def test_a_permit_ends_with_the_token_or_the_consent() -> None:
@@ -272,7 +273,7 @@ def test_a_token_without_its_record() -> None:
         {"consent_id": "cns_9"},
         {"subject_id": "sub_9"},
         {"template_commitment": "0" * 64},
-        {"assurance": Assurance.ATTESTED},
+        {"assurance": SubjectAssurance.ATTESTED},
     ],
 )
 def test_a_token_with_somebody_elses_record(change: dict[str, object]) -> None:
@@ -400,12 +401,12 @@ def test_which_words_are_said(script: str, word: str, said: bool) -> None:
 @pytest.mark.parametrize(
     ("policy", "wanted", "allowed"),
     [
-        (SIMULATED, Assurance.SIMULATED, True),
-        (SIMULATED, Assurance.WEB, False),
-        (SIMULATED, Assurance.ATTESTED, False),
-        (STRICT, Assurance.SIMULATED, True),
-        (STRICT, Assurance.WEB, True),
-        (STRICT, Assurance.ATTESTED, False),
+        (SIMULATED, SubjectAssurance.SIMULATED, True),
+        (SIMULATED, SubjectAssurance.WEB, False),
+        (SIMULATED, SubjectAssurance.ATTESTED, False),
+        (STRICT, SubjectAssurance.SIMULATED, True),
+        (STRICT, SubjectAssurance.WEB, True),
+        (STRICT, SubjectAssurance.ATTESTED, False),
     ],
 )
 def test_a_simulated_person_opens_nothing_real(policy: object, wanted: Assurance, allowed: bool) -> None:
@@ -441,7 +442,9 @@ def test_once_revoked_nothing_gives_a_permit(data: st.DataObject) -> None:
         known = fold(order)
     except RecordInvalid:
         known = over
-    answer = ask(use(face(), minimum_assurance=Assurance.SIMULATED), presented(over, token=old, record=known), now=now)
+    answer = ask(
+        use(face(), minimum_assurance=SubjectAssurance.SIMULATED), presented(over, token=old, record=known), now=now
+    )
     assert codes(answer)[0] == "revoked"
     with pytest.raises(ConsentInvalid):
         token(known, now=now)

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from consent.authority import SubjectAssurance
 from consent.content import ContentCategory
 from consent.errors import ConsentInvalid, RecordInvalid
 from consent.gate import GateCode, Permit, what_would_be_allowed
@@ -395,9 +396,9 @@ def test_two_renewals_do_not_share_a_check() -> None:
 
 def test_a_renewal_is_worth_the_weaker_of_its_checks() -> None:
     weaker = again(assurance=SIMULATED.assurance)
-    assert then(record(), renewed(record(), weaker)).assurance is Assurance.SIMULATED
+    assert then(record(), renewed(record(), weaker)).assurance is SubjectAssurance.SIMULATED
     stronger = again(assurance=Assurance.ATTESTED)
-    assert then(record(), renewed(record(), stronger)).assurance is Assurance.WEB
+    assert then(record(), renewed(record(), stronger)).assurance is SubjectAssurance.WEB
 
 
 # --- how long anything is kept ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent.authority import SubjectAssurance
 from consent.errors import ConsentInvalid, TokenInvalid
 from consent.keys import to_base64url
 from consent.record import RevokedBy, fold, revoke
@@ -104,7 +105,7 @@ def test_a_token_ends_with_its_consent() -> None:
 
 
 def test_a_token_says_what_the_live_check_was_worth() -> None:
-    assert token(record()).assurance is Assurance.WEB
+    assert token(record()).assurance is SubjectAssurance.WEB
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from consent.authority import SubjectAssurance
 from consent.content import ContentCategory
 from consent.gate import Obligations, Permit, commit_template, sign_permit
 from consent.keys import KeySet, SigningKey
@@ -777,7 +778,7 @@ def _permits() -> Json:
         purpose=Purpose.CAMEO,
         job_sha256="ab" * 32,
         consents=(("cns_1", "sub_1"), ("cns_2", "sub_2")),
-        assurance=Assurance.WEB,
+        assurance=SubjectAssurance.WEB,
         issued_at=NOW,
         expires_at=NOW + timedelta(seconds=300),
         obligations=Obligations(max_seconds=60),
