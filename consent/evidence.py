@@ -25,9 +25,9 @@ from consent.errors import (
     SignatureInvalid,
 )
 from consent.keys import KeySet, SigningKey, from_base64url, to_base64url
-from consent.ledger import LedgerEntry, commit, entry_from, entry_json, leaf_of, log_verifiers
+from consent.ledger import LedgerEntry, commit, entry_from, entry_json, leaf_of
 from consent.merkle import leaf_hash, verify_inclusion
-from consent.note import Checkpoint, read_checkpoint, read_note, signed_by
+from consent.note import Checkpoint, log_verifiers, read_checkpoint, read_note, signed_by
 from consent.record import ConsentRecord, checks_digest, event_bytes, read_record
 from consent.terms import Terms
 from liveness.reasons import Reason

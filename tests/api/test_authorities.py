@@ -337,7 +337,7 @@ def may(world: World, ref: str, colour: tuple[int, int, int], act: Act) -> tuple
     """Of the consents of gone-1."""
     session = world.shown_live(colour, ref)
     with world.service.database.transaction() as store:
-        subject = store.subject(_app_of(world), world.service.keys.master.blind("subject", "gone-1"), now=world.clock())
+        subject = store.subject(_app_of(world), world.service.keys.blind("subject", "gone-1"), now=world.clock())
         who = Person(token_id="tok_1", session_id=session["session_id"], consent_id=None)
         person = shown_person(world.service, store, who, now=world.clock())
         found = acts_for(world.service, store, person, subject.subject_id, act, now=world.clock())

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 import api.gate
 from api.balance import ANSWERED_WITHIN, check_permits, close_abandoned, watch
 from api.sweeping import sweep
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import ALICE, World, owner_of, png
 from tests.api.test_consents import revoke
 from tests.api.test_gate import books, codes, permitted
 
@@ -44,8 +44,7 @@ def sql(world: World, statement: str, **values: Any) -> Any:
 
 def plant(world: World, statement: str, **values: Any) -> None:
     """As somebody who rules the database: triggers and foreign keys do not hold them."""
-    with world.service.database.engine.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
+    with owner_of(world.service.database).begin() as connection:
         connection.execute(text(statement), values)
 
 
@@ -157,7 +156,7 @@ def hang(*_, **__):
 
 api.gate.decide = hang
 settings = Settings(database_url=url, var=Path(var), keys=Path(keys))
-with open_service(settings, faces=faces, database=Database(url, new_engine(url))) as service:
+with open_service(settings, faces=faces, database=Database(url, new_engine(url), url)) as service:
     ask(service, Question(
         caller="apk_1", backend="studio", stage="evaluation", purpose=Purpose.CAMEO, job_sha256="ab" * 32,
         seconds=1, script="", tokens=(), media_owner="apk_1",
