@@ -42,7 +42,7 @@ LEFT: Mapping[str, str] = {
     ),
     "second_person": (
         "a face that looks in at the edge may be found in no frame by the landmarks, and by the other detector in one look of "
-        "about twenty; one alone is taken for its slip. The person who is seen does all that is asked."
+        "about sixteen; one alone is taken for its slip. The person who is seen does all that is asked."
     ),
     "prompted": (
         "whoever prompts cannot be seen, and a soft voice is hardly heard; the person who is seen does all that is asked."
