@@ -56,8 +56,8 @@ fuzz: setup ## 10,000 damaged media files through the decoder
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q
 lock: ## pin again what pyproject.toml asks for (needs uv)
 	@$(PIN) requirements/build.in -o requirements/build.lock
-	@$(PIN) pyproject.toml -o requirements/service.lock
-	@$(PIN) pyproject.toml --extra simulate --extra dev -c requirements/service.lock -o requirements/all.lock
+	@$(PIN) pyproject.toml --extra simulate --extra dev -o requirements/all.lock
+	@$(PIN) pyproject.toml -c requirements/all.lock -o requirements/service.lock
 
 clean: ## remove what was built; var/ (weights, database, keys) stays
 	@rm -rf .venv out

@@ -103,6 +103,8 @@ def _examine(options: argparse.Namespace) -> int:
     challenge = _challenge(options, policy, now=datetime.now(UTC))
     data = _read(options.capture)
     if options.repeat is not None:
+        if options.repeat < 1 or options.json or options.plot:
+            raise InputInvalid("--repeat is at least 1, and goes with neither --json nor --plot")
         return _judged_again_and_again(options, data, challenge, policy)
     with _own_output():
         start = perf_counter()
@@ -140,7 +142,7 @@ def _judged_again_and_again(
     repeated = []
     with _own_output(), JudgeProcess(_settings(options)) as judge:
         judge.wait_until_ready()
-        for _ in range(max(1, options.repeat)):
+        for _ in range(options.repeat):
             start = perf_counter()
             handed = HandedIn(
                 data=data, challenge=challenge, policy=policy, mirrored=options.mirrored, now=datetime.now(UTC)

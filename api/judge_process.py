@@ -61,8 +61,9 @@ every thread gets a heap of its own); other systems ignore this."""
 class Bounds:
     """What one recording may cost.
 
-    seconds : wall clock; ten times what a take of 20 s needs on two cores (measured: 4 s), for busy machines and longer takes.
-    start_seconds : until the models are there. memory : bytes resident; measured 0.8 GB for 20 s of 720p, 0.4 more with the
+    seconds : wall clock; a dozen times what a take of 20 s needs on two cores (measured: 4 to 5 s), for busy machines and
+    longer takes.
+    start_seconds : until the models are there. memory : bytes resident; measured 0.93 GB for 20 s of 720p, 0.4 more with the
     largest speech model, and 20 MB for each further second.
     idle_memory : bytes resident after an answer, above which another process takes its place while nobody
     waits; libraries keep about 10 MB with each recording. Watched where ``/proc`` says it; elsewhere only time is.
@@ -356,9 +357,11 @@ def main(number: int, parent: int) -> None:
         except (EOFError, OSError):
             return
         signal.alarm(round(bounds.seconds) + 5)
-        connection.send_bytes(pickle.dumps(_answer(examiner, handed)))
+        answer = pickle.dumps(_answer(examiner, handed))
         del handed  # the recording is not kept until the next
-        _give_back()
+        _give_back()  # before the worker looks at how much memory is held
+        connection.send_bytes(answer)
+        del answer
 
 
 def _answer(examiner: Examiner, handed: HandedIn) -> Judged | Refused:

@@ -40,6 +40,10 @@ LEFT: Mapping[str, str] = {
         "the face says other words in the rhythm of the digits, so that the mouth opens and closes nearly in time. Tighter "
         "limits on mouth and voice would stop more; how many real people they would turn away, nobody has measured yet."
     ),
+    "second_person": (
+        "a face that looks in at the edge may be found in no frame by the landmarks, and by the other detector in one look of "
+        "about sixteen; one alone is taken for its slip. The person who is seen does all that is asked."
+    ),
     "prompted": (
         "whoever prompts cannot be seen, and a soft voice is hardly heard; the person who is seen does all that is asked."
     ),

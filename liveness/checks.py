@@ -288,11 +288,15 @@ def one_face(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy
 
 
 def no_second_face(name: str, evidence: Evidence, _: Challenge, policy: LivenessPolicy) -> CheckResult:
-    """Nobody else is in the picture."""
+    """Nobody else is in the picture. A frame between two that show somebody shows them too: landmarkers that take turns with
+    the frames do not find a small face alike."""
     limit = policy.max_second_face
     if evidence.track is None:
         return CheckResult.unjudged(name)
-    together = longest_run_ms([(s.at_ms, len(s.faces) > 1) for s in evidence.track.sightings])
+    others = [len(s.faces) > 1 for s in evidence.track.sightings]
+    between = [a and b for a, b in zip([False, *others], [*others[1:], False], strict=False)]
+    held = [seen or missed for seen, missed in zip(others, between, strict=True)]
+    together = longest_run_ms([(s.at_ms, h) for s, h in zip(evidence.track.sightings, held, strict=True)])
     if together > limit.value:
         return CheckResult.failed(name, Reason.SECOND_FACE, together, limit.value, limit.unit)
     return CheckResult.passed(name, together, limit.value, limit.unit)

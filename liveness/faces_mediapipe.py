@@ -25,7 +25,7 @@ from liveness.evidence import Box, Face, FaceTrack, Sighting
 _MODEL_VERSION = "face_landmarker float16/1"
 _MOST_TRACKED = 2  # a second person must be seen, a third changes nothing
 _MOST_FOUND = 16
-_SIDE_BY_SIDE = 2  # a third gains nothing on two cores and holds 60 MB
+_SIDE_BY_SIDE = 2  # design: one a core of the smallest machine; each holds a model of its own
 
 # Landmark indices of the canonical face mesh.
 # Sides are the subject's own. Eyes by their lids, not by the iris: alignment must not follow the gaze.

@@ -163,6 +163,7 @@ class Person:
     lost_from_ms: int | None = None
     lost_for_ms: int = 0
     second_face_for_ms: int = 0
+    second_face_missed: bool = False
     width: float = 200.0
     face_x: float = 220.0
     life: float = 0.02
@@ -293,7 +294,8 @@ class Person:
             life=self.life * math.sin(at_ms / 900),
             blink=0.9 if self.blinks and 2000 <= at_ms < 2200 else 0.05,
         )
-        if 3000 <= at_ms < 3000 + self.second_face_for_ms:
+        missed = self.second_face_missed and at_ms // FRAME_MS % 2
+        if 3000 <= at_ms < 3000 + self.second_face_for_ms and not missed:
             return (seen, face(width=90.0))
         return (seen,)
 

@@ -74,6 +74,11 @@ def test_a_mirrored_camera_that_is_not_declared_reads_as_the_wrong_side() -> Non
         ("leaves the picture", Person(lost_from_ms=4000, lost_for_ms=900), Reason.FACE_LOST),
         ("is never in the picture", Person(lost_from_ms=0, lost_for_ms=99_000), Reason.NO_FACE),
         ("has somebody beside them", Person(second_face_for_ms=800), Reason.SECOND_FACE),
+        (
+            "has somebody beside them whom every second frame misses",
+            Person(second_face_for_ms=800, second_face_missed=True),
+            Reason.SECOND_FACE,
+        ),
         ("sits far away", Person(width=80.0), Reason.FACE_TOO_SMALL),
         ("is another after the digits", Person(person_at=lambda p: 2 if "return" in p else 1), Reason.PERSON_CHANGED),
         ("looks like a screen", Person(live_probability=0.1), Reason.ATTACK_SUSPECTED),
