@@ -141,10 +141,10 @@ def _help() -> list[Figure]:
 
 def _rules() -> list[Figure]:
     from consent import tokens
+    from consent.authority import SubjectAssurance
     from consent.keys import KeySet, SigningKey
     from consent.terms import Purpose
     from consent.tokens import ConsentToken, UnverifiedToken
-    from liveness.policy import Assurance
 
     chance = np.random.default_rng(1)
     one, other = (template(chance.normal(size=512).astype(np.float32), contract_id="bench") for _ in range(2))
@@ -156,7 +156,7 @@ def _rules() -> list[Figure]:
         subject_id="sub_" + "0" * 32,
         audience="portrait",
         purpose=Purpose.DIGITAL_DOUBLE,
-        assurance=Assurance.WEB,
+        assurance=SubjectAssurance.WEB,
         template_commitment="0" * 64,
         issued_at=now,
         expires_at=now.replace(year=now.year + 1),
