@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,8 @@ a{color:inherit}code{font-size:13px}
 """
 
 
-def write_report(out: Path, scenes: list[Scene]) -> None:
-    """Write ``report.html`` beside the files it shows."""
+def write_report(out: Path, scenes: list[Scene], tried_out: list[dict[str, Any]]) -> None:
+    """Write ``report.html`` beside the files it shows. ``tried_out``: the cases of a dry run."""
     rows = "\n".join(_row(scene) for scene in scenes)
     files = " · ".join(
         f'<a href="{html.escape(file.name)}">{html.escape(file.name)}</a>'
@@ -53,6 +54,10 @@ def write_report(out: Path, scenes: list[Scene]) -> None:
 </table>
 <h2>The live check <span class="soft" lang="zh-Hans">活体检测</span></h2>
 <img src="verdict.png" alt="Yaw, mouth opening and recognised digits over time, with every check and its value">
+<h2>What the consent allowed <span class="soft" lang="zh-Hans">该同意允许什么</span></h2>
+<p class="soft">Each purpose is a choice of its own, and off until the person turns it on.
+<span lang="zh-Hans">每项用途都单独选择，未经本人开启一律不允许。</span></p>
+{_matrix(tried_out)}
 <h2>The recording, and the clip <span class="soft" lang="zh-Hans">录像与生成的视频</span></h2>
 <div class="pair"><video src="capture.mp4" controls muted playsinline preload="metadata"></video>
 <video src="clip.mp4" controls playsinline preload="metadata"></video></div>
@@ -64,8 +69,28 @@ def write_report(out: Path, scenes: list[Scene]) -> None:
     (out / "report.html").write_text(page, encoding="utf-8")
 
 
+def _matrix(cases: list[dict[str, Any]]) -> str:
+    """Purposes down, backends across: allowed, or the rule that stands against it."""
+    purposes, backends = (list(dict.fromkeys(str(case[name]) for case in cases)) for name in ("purpose", "backend"))
+    said = {(case["purpose"], case["backend"]): case for case in cases}
+    head = "".join(f"<th>{html.escape(backend)}</th>" for backend in backends)
+    body = "\n".join(
+        f"<tr><td>{html.escape(purpose.replace('_', ' '))}</td>"
+        + "".join(_cell(said[purpose, backend]) for backend in backends)
+        + "</tr>"
+        for purpose in purposes
+    )
+    return f"<table><tr><th></th>{head}</tr>\n{body}\n</table>"
+
+
+def _cell(case: dict[str, Any]) -> str:
+    if case["allowed"]:
+        return '<td class="good">✓ allowed <span lang="zh-Hans">允许</span></td>'
+    return f'<td class="no">{html.escape(", ".join(case["reasons"]))}</td>'
+
+
 def _row(scene: Scene) -> str:
-    kind = "no" if scene.name in ("refusal", "revoke") else "good"
+    kind = "no" if scene.name in ("refusal", "narrow", "revoke") else "good"
     return (
         f'<tr><td>{html.escape(scene.en)}<br><span class="soft" lang="zh-Hans">{html.escape(scene.zh)}</span></td>'
         f'<td class="{kind}">{html.escape(scene.result)}</td><td class="s">{scene.seconds:.1f} s</td></tr>'
