@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent import terms as terms_module
+from consent.authority import SubjectAssurance
 from consent.errors import ConsentInvalid, RecordInvalid
 from consent.record import (
     LIVE_FOR,
@@ -194,7 +195,7 @@ def test_an_empty_audience_is_nobody_and_a_star_is_everybody() -> None:
 
 
 def test_what_was_simulated_says_so_in_the_record() -> None:
-    assert record(policy=SIMULATED).assurance is Assurance.SIMULATED
+    assert record(policy=SIMULATED).assurance is SubjectAssurance.SIMULATED
 
 
 # --- narrowing -------------------------------------------------------------------------------------------------------
