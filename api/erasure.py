@@ -61,7 +61,8 @@ def erase(service: Service, store: Store, me: Self, by: Person, *, now: datetime
     4. details of verdicts, fingerprints, device keys, tokens, kept answers
     5. the app's name for them: whoever comes under it later is somebody new
     """
-    consents = store.consents_of_subject(me.subject_id, lock=True)
+    consents = store.consents_of_subject(me.subject_id)
+    store.lock_consents(row.consent_id for row in consents)
     sessions = store.sessions_of_subject(me.subject_id)
     clips = store.clips_of_subject(me.subject_id)
     keys = [

@@ -125,7 +125,8 @@ def ask(service: Service, question: Question) -> Answer:
         )
     try:
         with service.database.transaction() as store:
-            presented = [_presented(service, store, token, question) for token in held]  # 3
+            rows = store.consents_shared(token.consent_id for token in held if isinstance(token, ConsentToken))  # 3
+            presented = [_presented(service, store, token, question, rows) for token in held]
             use = Use(
                 backend=question.backend,
                 purpose=question.purpose,
@@ -195,12 +196,16 @@ def _consent_named(service: Service, token: str) -> str | None:
         return None
 
 
-def _presented(service: Service, store: Store, token: ConsentToken | TokenProblem, question: Question) -> Presented:
-    if isinstance(token, TokenProblem):
+def _presented(
+    service: Service,
+    store: Store,
+    token: ConsentToken | TokenProblem,
+    question: Question,
+    rows: Mapping[str, ConsentRow],
+) -> Presented:
+    if isinstance(token, TokenProblem) or token.consent_id not in rows:
         return Presented(token=token, record=None, templates=())
-    row = store.consent_shared(token.consent_id)
-    if row is None:
-        return Presented(token=token, record=None, templates=())
+    row = rows[token.consent_id]
     record, now = record_of(store, row.consent_id), service.now()
     basis = record.granted.authority
     return Presented(
@@ -360,10 +365,8 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
     """Spend a permit, if every consent behind it still holds and is as the gate saw it; else a code why not. Call it inside
     a transaction, and undo that when there is a code."""
     now = service.now()
-    for consent_id, _ in permit.consents:
-        # locked for change: two permits redeemed at once must not both be the last use
-        if store.get(ConsentRow, consent_id, lock=True) is None:
-            return "permit_invalid"
+    # locked for change: two permits redeemed at once must not both be the last use
+    store.lock_consents(consent_id for consent_id, _ in permit.consents)
     why = withheld(store, permit, now=now)
     if why is not None:
         return why

@@ -139,6 +139,7 @@ def _begin(service: Service, renderers: Renderers, clip_id: str, run_id: str, tr
         store.notify(CHANNEL, clip_id)
     permit = _asked(service, order, "clip_start")
     with service.database.transaction() as store:
+        store.lock_consents(consent_id for consent_id, _ in permit.consents)  # then the clip, as a revocation does
         clip = _mine(store, clip_id, run_id)
         clip.permit_id = permit.permit_id
         why = redeem(service, store, permit)
@@ -259,9 +260,11 @@ def _release(service: Service, work: _Work, marked: MarkedClip) -> None:
     _asked(service, work.order, "clip_release", own_permit=work.permit.permit_id)
     content, now = marked.path.read_bytes(), service.now()
     with service.database.transaction() as store:
+        # a revocation comes before this or after it, never between; it locks the consent first, and then the clip
+        consents = store.consents_shared(consent_id for consent_id, _ in work.permit.consents)
         clip = _mine(store, work.clip_id, work.run_id)
         for consent_id, _ in work.permit.consents:
-            consent = store.consent_shared(consent_id)  # a revocation comes before this or after it, never between
+            consent = consents.get(consent_id)
             if consent is None or consent.revoked_at is not None:
                 raise Stopped("gate_refused", [{"code": "revoked"}])
             if consent.suspended_at is not None:

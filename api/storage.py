@@ -99,6 +99,8 @@ class Store(AuditStore):
 
     def get(self, kind: type[_Row], key: object, *, lock: bool = False) -> _Row | None:
         """The row of that key; ``lock``: nobody else changes it until this transaction ends."""
+        if lock and kind is ConsentRow:
+            self._take_turn(str(key))
         return self._session.get(kind, key, with_for_update=lock or None, populate_existing=lock)
 
     def after_commit(self, follow: Callable[[], object]) -> None:
@@ -312,8 +314,29 @@ class Store(AuditStore):
 
     def consent_shared(self, consent_id: str) -> ConsentRow | None:
         """The consent, which nobody changes until this transaction ends; others may read it at the same time."""
+        self._take_turn(consent_id, shared=True)
         found = select(ConsentRow).where(ConsentRow.consent_id == consent_id).with_for_update(read=True)
         return self._session.scalar(found)
+
+    def consents_shared(self, consent_ids: Iterable[str]) -> dict[str, ConsentRow]:
+        """Those that there are, by id; as :meth:`consent_shared`."""
+        found = {consent_id: self.consent_shared(consent_id) for consent_id in sorted(set(consent_ids))}
+        return {consent_id: row for consent_id, row in found.items() if row is not None}
+
+    def lock_consents(self, consent_ids: Iterable[str]) -> None:
+        """Nobody else reads or changes any of them under a lock until this transaction ends.
+
+        Always in the same order, and before anything else that follows from a consent (clips, permits, the log), or two
+        transactions wait for each other.
+        """
+        for consent_id in sorted(set(consent_ids)):
+            self.get(ConsentRow, consent_id, lock=True)
+
+    def _take_turn(self, consent_id: str, *, shared: bool = False) -> None:
+        """Queue for the consent. The lock on its row alone lets those who read pass those who want to change it: whoever kept
+        asking the gate would put off a withdrawal for as long as they liked. Advisory locks are given in order."""
+        take = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        self._session.execute(select(take(func.hashtextextended(consent_id, 0))))
 
     def consent_events(self, consent_id: str) -> list[ConsentEventRow]:
         found = select(ConsentEventRow).where(ConsentEventRow.consent_id == consent_id).order_by(ConsentEventRow.number)

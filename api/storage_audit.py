@@ -315,10 +315,9 @@ class AuditStore:
 
     # --- one person --------------------------------------------------------------------------------------------------
 
-    def consents_of_subject(self, subject_id: str, *, lock: bool = False) -> list[ConsentRow]:
-        """In one order, so that two that lock them do not wait for each other."""
+    def consents_of_subject(self, subject_id: str) -> list[ConsentRow]:
         found = select(ConsentRow).where(ConsentRow.subject_id == subject_id).order_by(ConsentRow.consent_id)
-        return list(self._session.scalars(found.with_for_update() if lock else found))
+        return list(self._session.scalars(found))
 
     def sessions_of_subject(self, subject_id: str) -> list[SessionRow]:
         found = select(SessionRow).where(SessionRow.subject_id == subject_id).order_by(SessionRow.created_at)

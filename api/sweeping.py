@@ -65,7 +65,7 @@ def sweep(service: Service) -> int:
             service.vault.erase(store, sealed_id, now=now)
             erased += 1
         store.forget_fingerprints(now - FINGERPRINTS_KEPT)
-        for consent_id in store.consents_due(now):  # 4
+        for consent_id in sorted(store.consents_due(now)):  # 4; as every other who locks several
             consent = store.get(ConsentRow, consent_id, lock=True)
             if consent is not None and (consent.destroy_by or consent.expires_at) <= now:
                 service.vault.destroy_key(store, consent.data_key_id, now=now)

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -284,7 +285,7 @@ def service(settings: Settings, database: Database, faces: FaceEngines, clock: C
 class World:
     """A running service, its callers, and what a story needs again and again."""
 
-    client: TestClient
+    client: TestClient | httpx.Client
     service: Service
     clock: Clock
     keys: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """A worker process on stand-in models, for tests that kill it. ``python -m tests.api.worker_process URL VAR KEYS HOLD``
 
 While the file ``HOLD`` exists, whatever it works on hangs; it writes ``HOLD.begun`` first. With the word ``hostage`` in the
-place of ``HOLD``, recordings are judged in a process of its own that does what they say (:mod:`tests.api.hostile_examiners`).
+place of ``HOLD``, recordings are judged in a process of its own that does what they say (:mod:`tests.api.hostile_examiners`);
+with ``slow``, a clip takes some ten seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from liveness.digits import Language
 from tests.api.conftest import ColourEmbedder, ColourFinder, ScriptedExaminer, renderers
 
 HOSTAGE = "tests.api.hostile_examiners:hostage"
+_SLOW_FRAME_S = 0.4
 
 
 def hang(hold: Path) -> None:
@@ -54,10 +56,17 @@ def main(url: str, var: str, keys: str, hold: str) -> None:
         if hold == "hostage":
             bounds = Bounds(seconds=5.0, memory=400_000_000)
             examiner = opened.enter_context(JudgeProcess(settings, bounds=bounds, opens=HOSTAGE))
+
+        def on_frame(number: int) -> None:
+            if hold == "slow":
+                time.sleep(_SLOW_FRAME_S)
+            elif number == 12:
+                hang(Path(hold))
+
         workshop = Workshop(
             service=service,
             judges=Judges(examiner=examiner, bound=Bounded(1)),
-            renderers=renderers(service, lambda number: hang(Path(hold)) if number == 12 else None),
+            renderers=renderers(service, on_frame),
         )
         work(database, workshop, rhythm=Rhythm(heartbeat_s=0.5, silent_s=3.0, recover_every_s=0.5))
 
