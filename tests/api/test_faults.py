@@ -156,12 +156,14 @@ def test_a_fault_while_a_consent_is_withdrawn_opens_nothing(story: Story, fault:
         until(lambda: all(any(one.decision for one in asker.answers) for asker in asking))
         number = chance.randrange(len(there.apis))
         until(lambda: not whole(world, consent))
-        fault_at = threading.Timer(chance.random() * _LONGEST_DELAY_S, fault, [story, there.apis[number]])
+        delay = chance.random() * _LONGEST_DELAY_S
+        fault_at = threading.Timer(delay, fault, [story, there.apis[number]])
         fault_at.start()
         if not taken_back(there, number, consent):
             fault_at.join()
             until(lambda: there_is_a_database(world), _COMES_BACK_S)
-            whole(world, consent)  # it came through or it did not: both are fine, half is not
+            came_through = whole(world, consent)  # or it did not: both are fine, half is not
+            sys.stdout.write(f"{fault.__name__} after {delay:.3f} s: no answer, {came_through=}\n")
         fault_at.join()
         bring_back(there)
         until(lambda: taken_back(there, number, consent), _COMES_BACK_S)
