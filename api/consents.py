@@ -139,16 +139,36 @@ def _destroy_templates(service: Service, store: Store, row: ConsentRow, *, reaso
     note(store, Step.TEMPLATES_DESTROYED, now=now, consent_id=row.consent_id, reason=reason)
 
 
+def withdraw_waiting_clips(
+    service: Service, store: Store, row: ConsentRow, record: ConsentRecord, *, now: datetime
+) -> None:
+    """Clips in the queue that a suspended or narrowed consent does not cover end now, however long the queue is. One under
+    way is stopped by its worker, which asks the gate anyway, as it does before each begins."""
+    for clip_id in store.clips_of_consent(row.consent_id, state="queued"):
+        clip = store.get(ClipRow, clip_id, lock=True)
+        if clip is None or clip.state != "queued":  # it may have begun just now
+            continue
+        if record.suspended:
+            _withdraw(service, store, row, clip, code="consent_suspended", now=now)
+        elif clip.purpose not in record.purposes:
+            _withdraw(service, store, row, clip, code="scope_purpose", now=now)
+        elif not record.scope.covers(clip.backend):
+            _withdraw(service, store, row, clip, code="scope_audience", now=now)
+
+
 def _withdraw_clips(
     service: Service, store: Store, row: ConsentRow, *, states: tuple[str, ...], code: str, now: datetime
 ) -> None:
     for clip_id in store.clips_of_consent(row.consent_id):
         clip = store.get(ClipRow, clip_id, lock=True)
-        if clip is None or clip.state not in states:
-            continue
-        clip.state, clip.code, clip.run_id, clip.finished_at = "withdrawn", code, None, now
-        service.vault.destroy_key(store, clip.data_key_id, now=now)
-        store.notify(CLIP_CHANNEL, clip_id)
-        note(store, Step.CLIP_WITHDRAWN, now=now, consent_id=row.consent_id, about=clip_id, reason=code)
-        said = {"clip_id": clip_id, "consent_id": row.consent_id, "code": code}
-        publish(store, Event.CLIP_WITHDRAWN, said, to=[clip.app_key_id], now=now)
+        if clip is not None and clip.state in states:
+            _withdraw(service, store, row, clip, code=code, now=now)
+
+
+def _withdraw(service: Service, store: Store, row: ConsentRow, clip: ClipRow, *, code: str, now: datetime) -> None:
+    clip.state, clip.code, clip.run_id, clip.finished_at = "withdrawn", code, None, now
+    service.vault.destroy_key(store, clip.data_key_id, now=now)
+    store.notify(CLIP_CHANNEL, clip.clip_id)
+    note(store, Step.CLIP_WITHDRAWN, now=now, consent_id=row.consent_id, about=clip.clip_id, reason=code)
+    said = {"clip_id": clip.clip_id, "consent_id": row.consent_id, "code": code}
+    publish(store, Event.CLIP_WITHDRAWN, said, to=[clip.app_key_id], now=now)

@@ -14,7 +14,14 @@ from api.approvals import answer_person, approval_from, approval_of, details_of
 from api.audit_events import AuditAction, note
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.calls import Call
-from api.consents import append_event, controller_of, end_consent, receipt_of, record_of
+from api.consents import (
+    append_event,
+    controller_of,
+    end_consent,
+    receipt_of,
+    record_of,
+    withdraw_waiting_clips,
+)
 from api.engines import GENERATORS
 from api.errors import Problem
 from api.media import Erased, Sealed, templates_from_bytes
@@ -435,6 +442,8 @@ def _happened(
         store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
     if not _SHOWS_THE_FACE & set(changed.purposes):
         service.vault.erase(store, row.portrait_id, now=now)
+    if changed.revoked is None:  # what follows a revocation reaches more than these
+        withdraw_waiting_clips(service, store, row, changed, now=now)
     store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     return changed
 

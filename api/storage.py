@@ -598,10 +598,12 @@ class Store(AuditStore):
     def consents_of_clip(self, clip_id: str) -> list[str]:
         return list(self._session.scalars(select(ClipConsentRow.consent_id).where(ClipConsentRow.clip_id == clip_id)))
 
-    def clips_of_consent(self, consent_id: str) -> list[str]:
-        return list(
-            self._session.scalars(select(ClipConsentRow.clip_id).where(ClipConsentRow.consent_id == consent_id))
-        )
+    def clips_of_consent(self, consent_id: str, *, state: str | None = None) -> list[str]:
+        """In one order, so that two that lock clips of two people do not wait for each other."""
+        found = select(ClipConsentRow.clip_id).where(ClipConsentRow.consent_id == consent_id)
+        if state is not None:
+            found = found.join(ClipRow, ClipRow.clip_id == ClipConsentRow.clip_id).where(ClipRow.state == state)
+        return list(self._session.scalars(found.order_by(ClipConsentRow.clip_id)))
 
     def start_run(self, clip_id: str, run_id: str) -> bool:
         """This run now makes the clip; one that was killed before will not be able to finish."""

@@ -17,11 +17,9 @@ import os
 import platform
 import random
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +27,15 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from api.app import open_service
 from api.auth import Role
 from api.balance import balance, watch
-from api.database import Database, as_service, create_database, embedded_server, make_url, new_engine, upgrade
-from api.engines import Bounded, FaceEngines
+from api.database import Database
 from api.ledger import verify_stored
 from api.service import Service
-from api.settings import Settings
 from consent.keys import KeySet
 from consent.status_list import Status, read_list
-from liveness.digits import Language
-from tests.api.conftest import ALICE, ColourEmbedder, ColourFinder, World, colour_template, postgres_folder
-from tests.api.processes import Asked, Asker, Running, Shared, running
+from tests.api.conftest import ALICE, World, colour_template
+from tests.api.processes import Asked, Asker, Running, Shared, own_service, running
 from tests.api.test_clips import ordered, state
 from tests.api.test_status import place
 from tests.api.test_worker import WallClock
@@ -121,7 +115,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     chance = random.Random(arguments.seed)
     with (
-        a_service() as (service, folder),
+        own_service() as (service, folder),
         running(service, folder, apis=arguments.apis, workers=arguments.workers, hold="slow") as there,
     ):
         client = httpx.Client(base_url=f"http://127.0.0.1:{there.ports[0]}", timeout=60)
@@ -177,24 +171,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "figures": [asdict(one) for one in figures],
         "holds": holes == 0 and errors == 0 and not failed and books["balance"] and books["log_verifies"],
     }
-
-
-@contextmanager
-def a_service() -> Iterator[tuple[Service, Path]]:
-    """On an embedded PostgreSQL of its own, with its usual settings."""
-    faces = FaceEngines(
-        finder=ColourFinder(), embedder=ColourEmbedder(), languages=frozenset({Language.ENGLISH}), bound=Bounded(1)
-    )
-    with ExitStack() as opened:
-        folder = opened.enter_context(postgres_folder())
-        scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        owner = create_database(make_url(opened.enter_context(embedded_server(folder / "data"))), "mien")
-        upgrade(owner)
-        url = as_service(owner)
-        settings = Settings(database_url=url, var=scratch / "var", keys=scratch / "keys.json")
-        database = Database(url, new_engine(url), owner)
-        yield opened.enter_context(open_service(settings, faces=faces, database=database)), scratch
-        database.engine.dispose()
 
 
 def consents(world: World, there: Running, count: int) -> list[Given]:

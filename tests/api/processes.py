@@ -6,6 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
+from api.app import open_service
+from api.database import Database, as_service, create_database, embedded_server, new_engine, upgrade
+from api.engines import Bounded, FaceEngines
 from api.service import Service
-from tests.api.conftest import World
+from api.settings import Settings
+from liveness.digits import Language
+from tests.api.conftest import ColourEmbedder, ColourFinder, World, postgres_folder
 from tests.api.test_serve import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,11 +39,11 @@ class Shared(World):
 
 
 class Child:
-    """A process of ours that is started again after it ended. What it says goes to ``log``."""
+    """A process of ours. What it says goes to ``log``; its connections to the database, but the listener's, have its name."""
 
-    def __init__(self, module: str, arguments: list[str], log: Path) -> None:
+    def __init__(self, module: str, arguments: list[str], log: Path, *, name: str) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
-        self.log = log
+        self.log, self.name = log, name
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -54,6 +62,27 @@ class Child:
         """As whoever supervises it does."""
         self.kill()
         self.process = self._started()
+
+
+@contextmanager
+def own_service() -> Iterator[tuple[Service, Path]]:
+    """A service on an embedded PostgreSQL of its own, with its usual settings; and its folder, with the server in ``data``."""
+    faces = FaceEngines(
+        finder=ColourFinder(), embedder=ColourEmbedder(), languages=frozenset({Language.ENGLISH}), bound=Bounded(1)
+    )
+    with (
+        postgres_folder() as folder,
+        tempfile.TemporaryDirectory() as place,
+        embedded_server(folder / "data") as server,
+    ):
+        owner, scratch = create_database(make_url(server), "mien"), Path(place)
+        upgrade(owner)
+        url = as_service(owner)
+        settings = Settings(database_url=url, var=scratch / "var", keys=scratch / "keys.json")
+        database = Database(url, new_engine(url), owner)
+        with open_service(settings, faces=faces, database=database) as service:
+            yield service, folder
+        database.engine.dispose()
 
 
 class Line:
@@ -94,6 +123,7 @@ class Asked:
     status: int
     decision: bool = False
     codes: tuple[str, ...] = ()
+    attempt_id: str | None = None
 
 
 class Asker(threading.Thread):
@@ -134,9 +164,14 @@ def ask(line: Line, process: int, question: dict[str, Any]) -> Asked:
     answered = time.monotonic()
     if status != 200:
         return Asked(process=process, sent=sent, answered=answered, status=status, codes=(str(body.get("code")),))
-    codes = tuple(reason["code"] for reason in body["context"]["reasons"])
     return Asked(
-        process=process, sent=sent, answered=answered, status=status, decision=body["decision"] is True, codes=codes
+        process=process,
+        sent=sent,
+        answered=answered,
+        status=status,
+        decision=body["decision"] is True,
+        codes=tuple(reason["code"] for reason in body["context"]["reasons"]),
+        attempt_id=body["context"]["attempt_id"],
     )
 
 
@@ -169,18 +204,19 @@ class Running:
 def running(service: Service, logs: Path, *, apis: int, workers: int = 0, hold: str = "none") -> Iterator[Running]:
     """That many processes on the database, files and keys of ``service``. ``hold``: as in :mod:`tests.api.worker_process`."""
     settings = service.settings
-    common = [service.database.url, str(settings.var), str(settings.keys)]
     with ExitStack() as opened:
 
-        def child(module: str, *more: str, log: str) -> Child:
-            made = Child(module, [*common, *more], logs / log)
+        def child(module: str, *more: str, name: str) -> Child:
+            url = make_url(service.database.url).update_query_dict({"application_name": name})
+            common = [url.render_as_string(hide_password=False), str(settings.var), str(settings.keys)]
+            made = Child(module, [*common, *more], logs / f"{name}.log", name=name)
             opened.callback(made.kill)
             return made
 
         ports = [free_port() for _ in range(apis)]
         there = Running(
-            apis=[child("tests.api.serving_process", str(port), log=f"api-{port}.log") for port in ports],
-            workers=[child("tests.api.worker_process", hold, log=f"worker-{number}.log") for number in range(workers)],
+            apis=[child("tests.api.serving_process", str(port), name=f"api-{port}") for port in ports],
+            workers=[child("tests.api.worker_process", hold, name=f"worker-{number}") for number in range(workers)],
             ports=ports,
         )
         until(lambda: all(there.ready(number) for number in range(apis)))

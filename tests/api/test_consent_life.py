@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from api.auth import Role
 from api.media import Erased
+from api.rendering import render_clip
 from api.settings import SettingsInvalid, read_settings
 from api.sweeping import sweep
 from api.tables import ConsentRow
@@ -116,9 +117,32 @@ def test_a_permit_from_before_a_pause_or_a_narrowing_is_not_redeemed(world: Worl
     assert world.call("POST", "/v1/permits/redeem", "backend", json=held).status_code == 200
 
 
-def test_a_paused_person_is_not_shown_in_finished_clips_either(world: World) -> None:
-    from api.rendering import render_clip
+@pytest.mark.parametrize(
+    ("change", "said", "ends"),
+    [
+        ("suspend", {}, "consent_suspended"),
+        ("narrow", {"audience": ["studio"]}, "scope_audience"),
+        ("narrow", {"purposes": ["digital_double"]}, "scope_purpose"),
+        ("narrow", {"limits": {"max_seconds": 20}}, None),
+    ],
+)
+def test_a_clip_in_the_queue_ends_at_once_when_its_consent_covers_it_no_longer(
+    world: World, change: str, said: dict[str, Any], ends: str | None
+) -> None:
+    """However long it would have waited for its turn, at which the gate is asked in any case."""
+    told = Told(world, purposes=["digital_double", "cameo"])
+    token = world.token(told.given, audience="portrait", purpose="cameo")
+    body = {"backend": "portrait", "tokens": [token], "script": "Hello.", "purpose": "cameo"}
+    clip = world.call("POST", "/v1/clips", "app", json=body).json()["clip_id"]
+    assert told.post(change, **said).status_code == 200
+    shown = world.call("GET", f"/v1/clips/{clip}", "app").json()
+    assert (shown["state"], shown["code"]) == (("queued", None) if ends is None else ("withdrawn", ends))
+    if ends is not None:
+        assert code(world.call("GET", f"/v1/clips/{clip}/content", "app")) == ends
+        assert not render_clip(world.service, renderers(world.service), clip)
 
+
+def test_a_paused_person_is_not_shown_in_finished_clips_either(world: World) -> None:
     told = Told(world)
     token = world.token(told.given, audience="portrait")
     body = {"backend": "portrait", "tokens": [token], "script": "Hello.", "purpose": "digital_double"}
@@ -309,8 +333,6 @@ def test_nobody_is_flooded_with_questions(world: World, monkeypatch: pytest.Monk
 
 
 def test_a_clip_waits_for_a_yes_as_well(world: World) -> None:
-    from api.rendering import render_clip
-
     told = Told(world, approval="always")
     token = world.token(told.given, audience="portrait")
     body = {"backend": "portrait", "tokens": [token], "script": "Hello.", "purpose": "digital_double"}
