@@ -159,9 +159,17 @@ def verify_stored(store: Store, keys: KeySet) -> VerifiedLog:
     Raises:
         LedgerBroken: at the first entry that is wrong.
     """
-    tree_size = store.tree_size()
-    checkpoints = (StoredCheckpoint(size=row.size, root=row.root, note=row.note) for row in store.checkpoints())
-    return verify_log(_leaves(store), keys=keys, checkpoints=checkpoints, stored=store.node_range, tree_size=tree_size)
+    tree_size, stray = store.tree_size(), store.stray_node()
+    checkpoints = (StoredCheckpoint(size=size, root=root, note=note) for size, root, note in store.checkpoints())
+    found = verify_log(_leaves(store), keys=keys, checkpoints=checkpoints, stored=store.node_range, tree_size=tree_size)
+    if stray is not None:
+        raise LedgerBroken(stray, "a hash is stored for a subtree that is not complete")
+    for size, note, witness, line in store.every_cosignature():
+        try:
+            signed_by(read_note(note + line), (read_vkey(witness),))
+        except NoteInvalid as error:
+            raise LedgerBroken(max(0, size - 1), f"a cosignature of {size} entries does not hold") from error
+    return found
 
 
 def _leaves(store: Store) -> Iterator[bytes]:

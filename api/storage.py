@@ -16,7 +16,7 @@ from sqlalchemy import Table, and_, case, delete, func, or_, select, text, tuple
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
-from api.storage_audit import AuditStore
+from api.storage_audit import NO_TIME, AuditStore, readable
 from api.tables import (
     ApiKeyRow,
     ApprovalRow,
@@ -76,6 +76,12 @@ _LEDGER_LOCK = 0x6C65646765  # "ledge"
 _COSIGNATURES_LOOKED_AT = 200
 _ENTRIES = cast("Table", LedgerRow.__table__)
 _NODES = cast("Table", LogNodeRow.__table__)
+_STRAY_NODE = text("""
+SELECT min(CASE WHEN level BETWEEN 0 AND 62 AND node_index >= 0 THEN node_index << level ELSE 0 END) FROM log_nodes
+ WHERE CASE WHEN level BETWEEN 0 AND 62 AND node_index >= 0
+            THEN node_index >= (SELECT coalesce(max(node_index) + 1, 0) FROM log_nodes WHERE level = 0) >> level
+            ELSE true END
+""")
 SECRET_BYTES = 16
 
 
@@ -428,14 +434,18 @@ class Store(AuditStore):
         """From the first one on, a few thousand in memory at a time."""
         return self._entries(0, None, at_once=4096)
 
+    def entries_below(self, stop: int) -> Iterator[LedgerEntry]:
+        """The first ``stop`` entries, a few thousand in memory at a time."""
+        return self._entries(0, stop, at_once=4096)
+
     def _entries(self, first: int, stop: int | None, *, at_once: int) -> Iterator[LedgerEntry]:
         columns = _ENTRIES.c
-        found = select(columns.entry_index, columns.at, columns.kind, columns.digest)
+        found = select(columns.entry_index, readable(columns.at), columns.kind, columns.digest)
         found = found.where(columns.entry_index >= first).order_by(columns.entry_index)
         if stop is not None:
             found = found.where(columns.entry_index < stop)
         for index, at, kind, digest in self._session.execute(found.execution_options(yield_per=at_once)):
-            yield LedgerEntry(index=index, at=at, kind=kind, digest=digest)
+            yield LedgerEntry(index=index, at=at or NO_TIME, kind=kind, digest=digest)
 
     def tree_size(self) -> int:
         """How many entries are in the tree."""
@@ -476,9 +486,23 @@ class Store(AuditStore):
     def last_checkpoint(self) -> LogCheckpointRow | None:
         return self._session.scalar(select(LogCheckpointRow).order_by(LogCheckpointRow.size.desc()).limit(1))
 
-    def checkpoints(self) -> Iterator[LogCheckpointRow]:
-        """By size, a few thousand in memory at a time."""
-        return iter(self._session.scalars(select(LogCheckpointRow).order_by(LogCheckpointRow.size)).yield_per(4096))
+    def stray_node(self) -> int | None:
+        """The first entry under a stored subtree that is not complete yet: there should be none."""
+        return self._session.scalar(_STRAY_NODE)
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes, str]]:
+        """Size, root and note, by size, a few thousand in memory at a time."""
+        found = select(LogCheckpointRow.size, LogCheckpointRow.root, LogCheckpointRow.note)
+        for size, root, note in self._session.execute(found.order_by(LogCheckpointRow.size)).yield_per(4096):
+            yield size, root, note
+
+    def every_cosignature(self) -> Iterator[tuple[int, str, str, str]]:
+        """Size of the checkpoint, its note, witness and line, by size, a few thousand in memory at a time."""
+        kept = LogCosignatureRow
+        found = select(kept.size, LogCheckpointRow.note, kept.witness, kept.line)
+        found = found.join(LogCheckpointRow, LogCheckpointRow.size == kept.size, isouter=True)
+        for size, note, witness, line in self._session.execute(found.order_by(kept.size)).yield_per(4096):
+            yield size, note or "", witness, line
 
     def add_cosignature(self, row: LogCosignatureRow) -> bool:
         """Keep it; false when this witness has cosigned that checkpoint before."""
