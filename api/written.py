@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 from typing import Any
 
@@ -20,6 +22,8 @@ from consent.record import event_from_bytes
 from consent.written import VerifiedWritten, Written, check_flaw, event_flaw, verify_written
 
 _UNREADABLE = "it cannot be read"
+_OF_AN_ATTEMPT = ("attempt_id", "at", "caller", "backend", "stage", "purpose", "job_sha256", "claimed")
+_OF_AN_OUTCOME = ("attempt_id", "at", "decision", "reasons", "permit_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,28 +43,33 @@ def verify_books(store: Store, keys: KeySet) -> VerifiedBooks:
     try:
         log = verify_stored(store, keys)
     except LedgerBroken as error:
-        verify_written(store.entries_below(error.index), _written(store, keys, error.index))  # is one before it wrong?
+        _verify_written(store, keys, error.index)  # is one before it wrong?
         raise
-    return VerifiedBooks(
-        log=log, written=verify_written(store.entries_below(log.size), _written(store, keys, log.size))
-    )
+    written = _verify_written(store, keys, log.size)
+    without = store.written_without_entry()
+    if without is not None:
+        raise LedgerBroken(without, "missing; something was written down for it")
+    return VerifiedBooks(log=log, written=written)
 
 
 def written_json(found: VerifiedWritten) -> dict[str, Any]:
     return {"records": found.checked, "records_unlinkable": found.unlinkable, "records_lost_in_restore": found.lost}
 
 
-def _written(store: Store, keys: KeySet, below: int) -> Iterator[Written]:
-    return merge(
-        _events(store, keys, below),
-        _statements(store, keys, below),
-        _attempts(store, below),
-        _outcomes(store, below),
-        key=lambda one: one.index,
-    )
+def _verify_written(store: Store, keys: KeySet, below: int) -> VerifiedWritten:
+    with ExitStack() as stack:
+        entries = stack.enter_context(closing(store.entries_below(below)))
+        kinds = (
+            _events(store, keys, below),
+            _statements(store, keys, below),
+            _attempts(store, below),
+            _outcomes(store, below),
+        )
+        written = [stack.enter_context(closing(each)) for each in kinds]
+        return verify_written(entries, merge(*written, key=lambda one: one.index))
 
 
-def _events(store: Store, keys: KeySet, below: int) -> Iterator[Written]:
+def _events(store: Store, keys: KeySet, below: int) -> Generator[Written, None, None]:
     for row in store.written_events(below):
         flaw = event_flaw(
             consent_id=row.consent_id,
@@ -80,7 +89,7 @@ def _events(store: Store, keys: KeySet, below: int) -> Iterator[Written]:
         )
 
 
-def _statements(store: Store, keys: KeySet, below: int) -> Iterator[Written]:
+def _statements(store: Store, keys: KeySet, below: int) -> Generator[Written, None, None]:
     for row in store.written_statements(below):
         flaw = None
         if row.kind == CHECK_KIND:
@@ -101,30 +110,18 @@ def _statements(store: Store, keys: KeySet, below: int) -> Iterator[Written]:
         yield Written(index=row.ledger_index, kind=row.kind, content=row.body, salt=row.salt, flaw=flaw)
 
 
-def _attempts(store: Store, below: int) -> Iterator[Written]:
+def _attempts(store: Store, below: int) -> Generator[Written, None, None]:
     for row in store.written_attempts(below):
-        index, salt, attempt_id, *said = row
-        names = ("at", "caller", "backend", "stage", "purpose", "job_sha256", "claimed")
-
-        def content(attempt_id: str = attempt_id, said: list[Any] = said) -> bytes:
-            return attempt_bytes(
-                attempt_of(AttemptRow(attempt_id=attempt_id, **dict(zip(names, said, strict=True))))
-            )
-
-        yield _answered(index, ATTEMPT_KIND, salt, attempt_id, content)
+        said = {name: getattr(row, name) for name in _OF_AN_ATTEMPT}
+        make = partial(lambda said: attempt_bytes(attempt_of(AttemptRow(**said))), said)
+        yield _answered(row.attempt_index, ATTEMPT_KIND, row.salt, row.attempt_id, make)
 
 
-def _outcomes(store: Store, below: int) -> Iterator[Written]:
+def _outcomes(store: Store, below: int) -> Generator[Written, None, None]:
     for row in store.written_outcomes(below):
-        index, salt, attempt_id, *said = row
-        names = ("at", "decision", "reasons", "permit_id")
-
-        def content(attempt_id: str = attempt_id, said: list[Any] = said) -> bytes:
-            return outcome_bytes(
-                outcome_of(OutcomeRow(attempt_id=attempt_id, **dict(zip(names, said, strict=True))))
-            )
-
-        yield _answered(index, OUTCOME_KIND, salt, attempt_id, content)
+        said = {name: getattr(row, name) for name in _OF_AN_OUTCOME}
+        make = partial(lambda said: outcome_bytes(outcome_of(OutcomeRow(**said))), said)
+        yield _answered(row.outcome_index, OUTCOME_KIND, row.salt, row.attempt_id, make)
 
 
 def _answered(index: int, kind: str, salt: bytes | None, there: str | None, make: Callable[[], bytes]) -> Written:

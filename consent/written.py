@@ -57,8 +57,8 @@ class VerifiedWritten:
 
 
 def verify_written(entries: Iterable[LedgerEntry], written: Iterable[Written]) -> VerifiedWritten:
-    """Hold each entry against what was written down for it. Both come by rising index; what has an index beyond the last
-    entry is not looked at, since its own entry then has nothing. Streams: memory is bounded.
+    """Hold each entry against what was written down for it. Both come by rising index. Streams: memory is bounded. What was
+    written down for an entry that is not there is for the caller to find.
 
     For each entry in order:
     1. Nothing is missing, unless a later entry :data:`RESTORED` accounts for it.
