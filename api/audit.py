@@ -8,10 +8,11 @@ from typing import Any
 
 from api.database import open_database
 from api.keys import open_keys
-from api.ledger import read_witnesses, verify_stored
+from api.ledger import read_witnesses
 from api.log_client import LogClient
 from api.service import wall_clock
 from api.settings import Settings, SettingsInvalid
+from api.written import verify_books, written_json
 from consent.errors import KeysUnusable, LedgerBroken, ReceiptInvalid
 from consent.keys import KeySet
 from consent.ledger import VerifiedLog, WitnessPolicy, verify_receipt
@@ -20,14 +21,15 @@ from likeness.provenance import verify_clip
 
 
 def verify_ledger(settings: Settings) -> dict[str, Any]:
-    """Everything that the database of these settings keeps of the log: entries, subtrees, checkpoints."""
+    """Everything that the database of these settings keeps of the log (entries, subtrees, checkpoints), and of what its
+    entries stand for (records, statements, questions and answers)."""
     keys = published_keys(None, settings)
     with open_database(settings) as database, database.transaction() as store:
         try:
-            found = verify_stored(store, keys)
+            found = verify_books(store, keys)
         except LedgerBroken as error:
             return _broken(error)
-    return _whole(found)
+    return _whole(found.log) | written_json(found.written)
 
 
 def verify_served(url: str, *, keys: Path | None, origin: str | None) -> dict[str, Any]:

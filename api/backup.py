@@ -59,6 +59,7 @@ from consent.canonical import write_instant
 from consent.errors import SignatureInvalid
 from consent.keys import KeySet
 from consent.record import RevokedBy, revoke
+from consent.written import RESTORED, restored_digest
 from liveness.errors import EngineError
 from liveness.evidence import FaceEmbedder, FaceFinder
 
@@ -210,7 +211,7 @@ def restore(
                 _refuse_other_schema(store, manifest)
                 _refuse_rows(store)  # 3
                 _load(store, source, manifest)  # 4
-                logged = _log_again(store, shreds)
+                logged = _log_again(store, shreds, now=service.now())
                 ended = _apply(service, store, shreds, end_all=end_all_consents)
                 store.spend_permits(now=service.now())  # some may have been spent since
                 _queue_again(service, store)
@@ -317,7 +318,7 @@ def _count_on(cursor: psycopg.Cursor[Any], name: str, column: str) -> None:
         cursor.execute(up, (counting[0],))
 
 
-def _log_again(store: Store, shreds: list[Shred]) -> int:
+def _log_again(store: Store, shreds: list[Shred], *, now: datetime) -> int:
     """Entries of the log since the backup, as they were: what was published about the log goes on to hold. Gives how many.
 
     It stops where one is missing. What follows that is lost, and whoever has seen it will see that the log changed.
@@ -329,10 +330,13 @@ def _log_again(store: Store, shreds: list[Shred]) -> int:
             listed.setdefault(index, set()).add((kind, digest, shred.at))
     store.lock_ledger()
     last, added = store.last_entry(), 0
+    first = 0 if last is None else last.index + 1
     while len(each := listed.get(0 if last is None else last.index + 1, set())) == 1:
         [(kind, digest, at)] = each
         [last] = append(store, [(kind, digest)], now=at)
         added += 1
+    if added:  # what these entries stand for was not in the backup; whoever verifies the log is told so by an entry
+        append(store, [(RESTORED, restored_digest(first, first + added))], now=now)
     return added
 
 

@@ -7,7 +7,8 @@ none: entries, nodes and checkpoints never change once they are there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -46,16 +47,17 @@ def append(store: Store, happened: Sequence[tuple[str, str]], *, now: datetime) 
     """Append entries of these kinds and digests, in order, and put them into the tree. Nobody else appends until the
     transaction ends, so the log never forks."""
     store.lock_ledger()
-    last, entries = store.last_entry(), []
+    head, entries = store.log_head(), list[LedgerEntry]()
+    last = head.last
     for kind, digest in happened:
         last = next_entry(last, kind=kind, digest=digest, at=now)
         entries.append(last)
     if entries:
-        store.add_entries(entries)
-        for entry in entries:  # outside the database too: a restored log goes on where it stood
-            store.shred(Shredded.LOG, log_shred_id(entry.index, entry.kind, entry.digest), at=entry.at)
-        size = store.tree_size()
-        _put_into_tree(store, size, [*_entries_between(store, size, entries[0].index), *entries])
+        waiting = _entries_between(store, head.edge.size, entries[0].index)
+        _, made = grow(head.edge, [leaf_hash(leaf_of(entry)) for entry in (*waiting, *entries)])
+        # outside the database too: a restored log goes on where it stood
+        shreds = [log_shred_id(entry.index, entry.kind, entry.digest) for entry in entries]
+        store.add_to_log(entries, made, shreds=shreds, shred_kind=Shredded.LOG)
     return entries
 
 
@@ -159,17 +161,33 @@ def verify_stored(store: Store, keys: KeySet) -> VerifiedLog:
     Raises:
         LedgerBroken: at the first entry that is wrong.
     """
-    tree_size = store.tree_size()
-    checkpoints = (StoredCheckpoint(size=row.size, root=row.root, note=row.note) for row in store.checkpoints())
-    return verify_log(_leaves(store), keys=keys, checkpoints=checkpoints, stored=store.node_range, tree_size=tree_size)
+    tree_size, stray = store.tree_size(), store.stray_node()
+    with closing(_leaves(store)) as leaves, closing(_checkpoints(store)) as checkpoints:
+        found = verify_log(leaves, keys=keys, checkpoints=checkpoints, stored=store.node_range, tree_size=tree_size)
+    if stray is not None:
+        raise LedgerBroken(stray, "a hash is stored for a subtree that is not complete")
+    with closing(store.every_cosignature()) as cosignatures:
+        for size, note, witness, line in cosignatures:
+            try:
+                signed_by(read_note(note + line), (read_vkey(witness),))
+            except NoteInvalid as error:
+                raise LedgerBroken(max(0, size - 1), f"a cosignature of {size} entries does not hold") from error
+    return found
 
 
-def _leaves(store: Store) -> Iterator[bytes]:
-    for entry in store.every_entry():
-        try:
-            yield leaf_of(entry)
-        except ValueError:  # a row that no entry can have
-            yield b""
+def _leaves(store: Store) -> Generator[bytes, None, None]:
+    with closing(store.every_entry()) as entries:
+        for entry in entries:
+            try:
+                yield leaf_of(entry)
+            except ValueError:  # a row that no entry can have
+                yield b""
+
+
+def _checkpoints(store: Store) -> Generator[StoredCheckpoint, None, None]:
+    with closing(store.checkpoints()) as rows:
+        for size, root, note in rows:
+            yield StoredCheckpoint(size=size, root=root, note=note)
 
 
 # --- witnesses -------------------------------------------------------------------------------------------------------

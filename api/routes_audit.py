@@ -21,11 +21,11 @@ from api.calls import Call
 from api.consents import record_of
 from api.errors import Problem
 from api.evidence import evidence_of
-from api.ledger import verify_stored
 from api.schemas import GateBalance, Id, Listed, NewHold, NewOpening, Opening, SearchSaved, Sha256
 from api.service import TheService
 from api.storage_audit import Sought
 from api.tables import ChallengeRow, ConsentRow, OpeningRow, SessionRow, SubjectRow
+from api.written import verify_books, written_json
 from consent.attempts import OutcomeKind
 from consent.canonical import write_instant
 from consent.ledger import entry_json
@@ -262,11 +262,13 @@ def books(who: Auditor, service: TheService, recount: bool = False) -> GateBalan
 
 @router.get("/log")
 def log(who: Auditor, service: TheService) -> dict[str, Any]:
-    """Verify the whole log, now."""
+    """Verify the whole log and what its entries stand for, now."""
     with service.database.transaction() as store:
-        found = verify_stored(store, service.keys.public)
+        books = verify_books(store, service.keys.public)
+        found = books.log
         note(store, AuditAction.LOG_VERIFIED, by=who, now=service.now(), more={"size": found.size})
-    return {"valid": True, "size": found.size, "root": to_base64(found.root), "signed_size": found.signed_size}
+    log = {"valid": True, "size": found.size, "root": to_base64(found.root), "signed_size": found.signed_size}
+    return log | written_json(books.written)
 
 
 # --- saved searches --------------------------------------------------------------------------------------------------

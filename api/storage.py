@@ -6,8 +6,8 @@ The queue's jobs are deferred on the same connection, so that a job exists exact
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar, assert_never, cast
 
@@ -16,7 +16,7 @@ from sqlalchemy import Table, and_, case, delete, func, or_, select, text, tuple
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
-from api.storage_audit import AuditStore
+from api.storage_audit import NO_TIME, AuditStore, readable
 from api.tables import (
     ApiKeyRow,
     ApprovalRow,
@@ -61,7 +61,7 @@ from api.tables import (
 )
 from consent.errors import LedgerBroken
 from consent.ledger import LedgerEntry
-from consent.merkle import Node
+from consent.merkle import Edge, Node, edge_nodes
 from consent.status_list import LIST_SIZE, MOST_USED, Draw, Status, companions, first_decoys, free_index
 from liveness.attestation import attestation_of, vouched
 from liveness.challenge import Challenge, Direction, Nod, Reveal, SayDigits, Step, Turn
@@ -76,12 +76,47 @@ _LEDGER_LOCK = 0x6C65646765  # "ledge"
 _COSIGNATURES_LOOKED_AT = 200
 _ENTRIES = cast("Table", LedgerRow.__table__)
 _NODES = cast("Table", LogNodeRow.__table__)
+_LOG_HEAD = text("""
+WITH tree AS (SELECT coalesce(max(node_index) + 1, 0) AS size FROM log_nodes WHERE level = 0)
+SELECT tree.size,
+       ARRAY(SELECT n.hash FROM generate_series(0, 62) AS l JOIN log_nodes n
+             ON n.level = l AND n.node_index = (tree.size >> l) - 1 WHERE (tree.size >> l) & 1 = 1 ORDER BY l DESC),
+       last.entry_index, last.at, last.kind, last.digest
+  FROM tree LEFT JOIN LATERAL
+       (SELECT entry_index, at, kind, digest FROM ledger_entries ORDER BY entry_index DESC LIMIT 1) AS last ON true
+""")
+_ADD_TO_LOG = text("""
+WITH entries AS (
+    INSERT INTO ledger_entries (entry_index, at, kind, digest)
+    SELECT * FROM unnest(CAST(:indexes AS bigint[]), CAST(:times AS timestamptz[]), CAST(:kinds AS text[]),
+                         CAST(:digests AS text[]))
+), noted AS (
+    INSERT INTO shreds (kind, shredded_id, at)
+    SELECT :shred_kind, shred, at FROM unnest(CAST(:shreds AS text[]), CAST(:times AS timestamptz[])) AS s (shred, at)
+)
+INSERT INTO log_nodes (level, node_index, hash)
+SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[]), CAST(:hashes AS bytea[]))
+""")
+_STRAY_NODE = text("""
+SELECT min(CASE WHEN level BETWEEN 0 AND 62 AND node_index >= 0 THEN node_index << level ELSE 0 END) FROM log_nodes
+ WHERE CASE WHEN level BETWEEN 0 AND 62 AND node_index >= 0
+            THEN node_index >= (SELECT coalesce(max(node_index) + 1, 0) FROM log_nodes WHERE level = 0) >> level
+            ELSE true END
+""")
 SECRET_BYTES = 16
 
 
 def new_id(prefix: str) -> str:
     """A fresh id, 128 bit of chance."""
     return f"{prefix}_{secrets.token_hex(SECRET_BYTES)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """The last entry, and the edge of the tree; an entry may be there that is not in the tree yet."""
+
+    last: LedgerEntry | None
+    edge: Edge
 
 
 class Store(AuditStore):
@@ -437,28 +472,64 @@ class Store(AuditStore):
         last = self._session.scalar(select(func.max(LedgerRow.index)))
         return None if last is None else self.entries(last, 1)[0]
 
-    def add_entries(self, entries: Sequence[LedgerEntry]) -> None:
-        rows = [
-            {"entry_index": entry.index, "at": entry.at, "kind": entry.kind, "digest": entry.digest}
-            for entry in entries
-        ]
-        self._session.execute(_ENTRIES.insert(), rows)
+    def log_head(self) -> LogHead:
+        """Where the log goes on; one query. Call it with the log locked.
+
+        Raises:
+            LedgerBroken: when a subtree on the edge is not there.
+        """
+        size, hashes, *last = self._session.execute(_LOG_HEAD).one()
+        if len(hashes) != size.bit_count():
+            self.nodes(edge_nodes(size))
+        index, at, kind, digest = last
+        return LogHead(
+            last=None if index is None else LedgerEntry(index=index, at=at, kind=kind, digest=digest),
+            edge=Edge(size, tuple(hashes)),
+        )
+
+    def add_to_log(
+        self,
+        entries: Sequence[LedgerEntry],
+        nodes: Sequence[tuple[Node, bytes]],
+        *,
+        shreds: Sequence[str],
+        shred_kind: str,
+    ) -> None:
+        """Entries, the subtrees that they complete, and what is noted of them for the shred list; one statement, since the
+        log is locked meanwhile."""
+        values = {
+            "indexes": [entry.index for entry in entries],
+            "times": [entry.at for entry in entries],
+            "kinds": [entry.kind for entry in entries],
+            "digests": [entry.digest for entry in entries],
+            "shreds": list(shreds),
+            "shred_kind": str(shred_kind),
+            "levels": [node.level for node, _ in nodes],
+            "numbers": [node.number for node, _ in nodes],
+            "hashes": [content for _, content in nodes],
+        }
+        self._session.execute(_ADD_TO_LOG, values)
 
     def entries(self, first: int, most: int) -> list[LedgerEntry]:
         return list(self._entries(first, first + most, at_once=most))
 
-    def every_entry(self) -> Iterator[LedgerEntry]:
+    def every_entry(self) -> Generator[LedgerEntry, None, None]:
         """From the first one on, a few thousand in memory at a time."""
         return self._entries(0, None, at_once=4096)
 
-    def _entries(self, first: int, stop: int | None, *, at_once: int) -> Iterator[LedgerEntry]:
+    def entries_below(self, stop: int) -> Generator[LedgerEntry, None, None]:
+        """The first ``stop`` entries, a few thousand in memory at a time."""
+        return self._entries(0, stop, at_once=4096)
+
+    def _entries(self, first: int, stop: int | None, *, at_once: int) -> Generator[LedgerEntry, None, None]:
         columns = _ENTRIES.c
-        found = select(columns.entry_index, columns.at, columns.kind, columns.digest)
+        found = select(columns.entry_index, readable(columns.at), columns.kind, columns.digest)
         found = found.where(columns.entry_index >= first).order_by(columns.entry_index)
         if stop is not None:
             found = found.where(columns.entry_index < stop)
-        for index, at, kind, digest in self._session.execute(found.execution_options(yield_per=at_once)):
-            yield LedgerEntry(index=index, at=at, kind=kind, digest=digest)
+        with self._session.execute(found.execution_options(yield_per=at_once)) as rows:
+            for index, at, kind, digest in rows:
+                yield LedgerEntry(index=index, at=at or NO_TIME, kind=kind, digest=digest)
 
     def tree_size(self) -> int:
         """How many entries are in the tree."""
@@ -499,9 +570,25 @@ class Store(AuditStore):
     def last_checkpoint(self) -> LogCheckpointRow | None:
         return self._session.scalar(select(LogCheckpointRow).order_by(LogCheckpointRow.size.desc()).limit(1))
 
-    def checkpoints(self) -> Iterator[LogCheckpointRow]:
-        """By size, a few thousand in memory at a time."""
-        return iter(self._session.scalars(select(LogCheckpointRow).order_by(LogCheckpointRow.size)).yield_per(4096))
+    def stray_node(self) -> int | None:
+        """The first entry under a stored subtree that is not complete yet: there should be none."""
+        return self._session.scalar(_STRAY_NODE)
+
+    def checkpoints(self) -> Generator[tuple[int, bytes, str], None, None]:
+        """Size, root and note, by size, a few thousand in memory at a time."""
+        found = select(LogCheckpointRow.size, LogCheckpointRow.root, LogCheckpointRow.note)
+        found = found.order_by(LogCheckpointRow.size).execution_options(yield_per=4096)
+        with self._session.execute(found) as rows:
+            yield from ((size, root, note) for size, root, note in rows)
+
+    def every_cosignature(self) -> Generator[tuple[int, str, str, str], None, None]:
+        """Size of the checkpoint, its note, witness and line, by size, a few thousand in memory at a time."""
+        kept = LogCosignatureRow
+        found = select(kept.size, LogCheckpointRow.note, kept.witness, kept.line)
+        found = found.join(LogCheckpointRow, LogCheckpointRow.size == kept.size, isouter=True)
+        with self._session.execute(found.order_by(kept.size).execution_options(yield_per=4096)) as rows:
+            for size, note, witness, line in rows:
+                yield size, note or "", witness, line
 
     def add_cosignature(self, row: LogCosignatureRow) -> bool:
         """Keep it; false when this witness has cosigned that checkpoint before."""

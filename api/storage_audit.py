@@ -6,7 +6,7 @@ lower-case hex behind a prefix of three letters, so every collation and Python o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ from api.tables import (
     PermitRow,
     PersonTokenRow,
     SessionRow,
+    StatementRow,
     VerdictRow,
 )
 
@@ -70,6 +71,13 @@ SELECT (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND ki
 _RECOUNT = text("""
 SELECT (SELECT count(*) FROM attempts), count(*) FILTER (WHERE kind = 'permit'),
        count(*) FILTER (WHERE kind = 'refusal'), count(*) FILTER (WHERE kind = 'error') FROM outcomes
+""")
+_WITHOUT_ENTRY = text("""
+SELECT min(w.i) FROM (
+    SELECT ledger_index AS i FROM consent_events UNION ALL SELECT ledger_index FROM statements
+    UNION ALL SELECT attempt_index FROM attempt_entries
+    UNION ALL SELECT outcome_index FROM attempt_entries WHERE outcome_index IS NOT NULL
+) AS w WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.entry_index = w.i)
 """)
 
 
@@ -162,6 +170,49 @@ class AuditStore:
 
     def attempt_entry(self, attempt_id: str) -> AttemptEntryRow | None:
         return self._session.get(AttemptEntryRow, attempt_id)
+
+    # --- what was written down, in the order of the log --------------------------------------------------------------
+
+    def written_events(self, below: int) -> Generator[Any, None, None]:
+        """Consent events with the salt of their consent (``known``: whether it is there), up to entry ``below``."""
+        event = ConsentEventRow
+        before = func.row_number().over(partition_by=event.consent_id, order_by=event.ledger_index) - 1
+        found = select(
+            event.ledger_index, event.consent_id, event.number, before.label("place"), readable(event.at).label("at"),
+            event.body, event.record, ConsentRow.salt, ConsentRow.consent_id.is_not(None).label("known"),
+        ).join(ConsentRow, ConsentRow.consent_id == event.consent_id, isouter=True)  # fmt: skip
+        return self._in_order(found.where(event.ledger_index.between(0, below - 1)).order_by(event.ledger_index))
+
+    def written_statements(self, below: int) -> Generator[Any, None, None]:
+        row = StatementRow
+        found = select(row.ledger_index, row.session_id, row.subject_id, row.kind, row.body, row.record, row.salt)
+        return self._in_order(found.where(row.ledger_index.between(0, below - 1)).order_by(row.ledger_index))
+
+    def written_attempts(self, below: int) -> Generator[Any, None, None]:
+        """``attempt_id`` is ``None`` where the attempt is gone."""
+        entry, row = AttemptEntryRow, AttemptRow
+        found = select(
+            entry.attempt_index, entry.salt, row.attempt_id, readable(row.at).label("at"), row.caller, row.backend,
+            row.stage, row.purpose, row.job_sha256, row.claimed,
+        ).join(row, row.attempt_id == entry.attempt_id, isouter=True)  # fmt: skip
+        return self._in_order(found.where(entry.attempt_index.between(0, below - 1)).order_by(entry.attempt_index))
+
+    def written_outcomes(self, below: int) -> Generator[Any, None, None]:
+        """``attempt_id`` is ``None`` where the outcome is gone."""
+        entry, row = AttemptEntryRow, OutcomeRow
+        found = select(
+            entry.outcome_index, entry.salt, row.attempt_id, readable(row.at).label("at"), row.decision, row.reasons,
+            row.permit_id,
+        ).join(row, row.attempt_id == entry.attempt_id, isouter=True)  # fmt: skip
+        return self._in_order(found.where(entry.outcome_index.between(0, below - 1)).order_by(entry.outcome_index))
+
+    def written_without_entry(self) -> int | None:
+        """The lowest index that something was written down for and that the log has not. One statement, so one moment."""
+        return self._session.scalar(_WITHOUT_ENTRY)
+
+    def _in_order(self, found: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
+        with self._session.execute(found.execution_options(yield_per=2048)) as rows:
+            yield from rows
 
     # --- searches ----------------------------------------------------------------------------------------------------
 
@@ -451,6 +502,15 @@ class AuditStore:
         return gone
 
 
+def readable(at: Any) -> Any:
+    """A time, or ``NULL`` for one that Python has not (infinity, before year 1): only who writes SQL by hand puts it there."""
+    return case((at.between(text("'0001-01-02'"), text("'9999-12-30'")), at))
+
+
+NO_TIME = datetime.min  # noqa: DTZ901 - without a zone, so that it cannot be written as an instant
+"""Stands for a time that is none."""
+
+
 def _page(
     found: Select[*tuple[Any, ...]], at: Any, key: Any, sought: Sought, after: Place | None, most: int
 ) -> Select[*tuple[Any, ...]]:
@@ -464,4 +524,4 @@ def _page(
     return found.order_by(at.desc(), key.desc()).limit(most)
 
 
-__all__ = ["AuditStore", "Books", "Place", "Sought"]
+__all__ = ["NO_TIME", "AuditStore", "Books", "Place", "Sought", "readable"]

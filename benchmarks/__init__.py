@@ -1,1 +1,1 @@
-"""Measurements of the running service. Figures depend on the machine; tests are never timed."""
+"""What the service does, how fast and how large, on the embedded PostgreSQL: ``make bench``. Tests are never timed."""

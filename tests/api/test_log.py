@@ -47,9 +47,9 @@ _AT = LogClient.at  # a test of the command line puts another in its place
 
 
 def grown(world: World, count: int) -> None:
-    """That many more entries, as consents make them, and a checkpoint."""
+    """That many more entries, for which nothing was written down, and a checkpoint."""
     with world.service.database.transaction() as store:
-        append(store, [("consent.granted", f"{number:064x}") for number in range(count)], now=world.clock())
+        append(store, [("test.grown", f"{number:064x}") for number in range(count)], now=world.clock())
     catch_up(world.service)
 
 
