@@ -312,8 +312,8 @@ ADVICE: dict[AuthorityCode, Advice] = {
         "签署人并未就这项用途签署。请另行提出写明该用途的案件。",
     ),
     AuthorityCode.AUDIENCE_TOO_WIDE: Advice(
-        "Name who may use it. Everyone is not possible on behalf of another.",
-        "请写明可以使用者。代他人同意时不能选择“所有人”。",
+        "Name who may use it and who may ask for it. Everyone is not possible on behalf of another.",
+        "请写明可以使用者和可以提出请求的人。代他人同意时不能选择“所有人”。",
     ),
     AuthorityCode.TERM_TOO_LONG: Advice("Choose an earlier end.", "请选择更早的到期日。"),
 }
@@ -482,7 +482,7 @@ LONGEST_CONSENT: Mapping[SubjectState, timedelta] = {
     SubjectState.INCAPACITATED: timedelta(days=365),
     SubjectState.DECEASED: timedelta(days=365),
 }
-"""Of one consent under an authority; it may be renewed while the authority stands."""
+"""Of one consent under an authority. It is not renewed: while the authority stands, another is given."""
 
 NEEDS_NOBODY_ELSE = frozenset({AuthorityType.AGENT})
 """Acts for somebody who can act: no photographs, no window."""
