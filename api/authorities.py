@@ -210,10 +210,15 @@ def settle_about(service: Service, subject_id: str) -> None:
     """Claims about a person who was just shown live: one who lives is not dead."""
     now = service.now()
     with service.database.transaction() as store:
-        for case_id in store.authorities_of(subject_id):
-            row = store.get(AuthorityCaseRow, case_id, lock=True)
-            if row is not None:
-                case_of(service, store, row, now=now)
+        for row in claims_about(store, subject_id):
+            case_of(service, store, row, now=now)
+
+
+def claims_about(store: Store, subject_id: str) -> list[AuthorityCaseRow]:
+    """Claims about this person that are not over. All are locked before anything follows from one of them: what follows is
+    written into the log, and nobody who holds the log waits for a claim."""
+    locked = [store.get(AuthorityCaseRow, case_id, lock=True) for case_id in store.authorities_of(subject_id)]
+    return [row for row in locked if row is not None]
 
 
 def settle_due(service: Service) -> int:
@@ -350,10 +355,8 @@ def keep_directive(service: Service, store: Store, directive: AdvanceDirective, 
             body=directive_bytes(directive),
         )
     )
-    for case_id in store.authorities_of(directive.subject_id):
-        row = store.get(AuthorityCaseRow, case_id, lock=True)
-        if row is not None:
-            case_of(service, store, row, now=directive.at)
+    for row in claims_about(store, directive.subject_id):
+        case_of(service, store, row, now=directive.at)
 
 
 # --- what it is good for ---------------------------------------------------------------------------------------------
@@ -413,17 +416,25 @@ def acts_for(
     if isinstance(person.shown, AuthorityRefusal):
         return person.shown
     found = refused(AuthorityCode.NOT_GRANTED)
-    for case_id in store.authorities_of(subject_id):
-        row = store.get(AuthorityCaseRow, case_id, lock=True)
-        if row is None or row.app_key_id != person.app_key_id:
+    for row in claims_about(store, subject_id):
+        if row.app_key_id != person.app_key_id:
             continue
         answer = may_act(case_of(service, store, row, now=now), act, by=person.subject_id)
-        if answer is None and person.subject_id != subject_id and signed_as_another(service, store, case_id, person):
+        own = person.subject_id == subject_id
+        if answer is None and not own and signed_as_another(service, store, row.case_id, person):
             answer = refused(AuthorityCode.ANOTHER_PERSON)
         if answer is None:
             return None
         found = answer
     return found
+
+
+def consents_on(store: Store, case: AuthorityCase) -> list[ConsentRecord]:
+    """What was given on a claim."""
+    records = [record_of(store, row.consent_id) for row in store.consents_of_subject(case.subject_id)]
+    return [
+        one for one in records if one.granted.authority is not None and one.granted.authority.case_id == case.case_id
+    ]
 
 
 def standing_of(

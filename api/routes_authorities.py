@@ -26,6 +26,7 @@ from api.authorities import (
     advice_on,
     authorised,
     case_of,
+    consents_on,
     directive_of,
     keep,
     keep_directive,
@@ -51,6 +52,7 @@ from api.schemas import (
     AuthorityState,
     AuthorityStep,
     ConsentGiven,
+    ConsentOnClaim,
     DirectiveGiven,
     DirectiveShown,
     NewAuthority,
@@ -390,9 +392,8 @@ def give_for_another(
             raise Problem("not_found")
         templates = templates_to_bytes(made.likeness.templates)
         likeness = Likeness(templates=templates, portrait=made.portrait, salt=salt)
-        given = begin_consent(service, store, granted, likeness, session, now=now)
-        keep(service, store, row, case, step="consent", actor=giver.subject_id, now=now)
-        return given
+        keep(service, store, row, case, step="consent", actor=giver.subject_id, now=now)  # before the log is locked
+        return begin_consent(service, store, granted, likeness, session, now=now)
 
 
 def _in_a_year(case: AuthorityCase, directive: AdvanceDirective | None, *, now: datetime) -> datetime:
@@ -431,6 +432,8 @@ def no_longer_say_no(case_id: str, person: Subject, service: TheService, languag
     with service.database.transaction() as store:
         objector = shown_person(service, store, person, now=now)
         row, case = _of_person(service, store, case_id, objector, now=now)
+        if signed_as_another(service, store, case_id, objector):
+            raise refusal_problem(refused(AuthorityCode.ANOTHER_PERSON), language=language)
         case = accepted(lift(case, by=objector.subject_id, now=now), language=language)
         keep(service, store, row, case, step="lift", actor=objector.subject_id, now=now)
         return _shown(
@@ -628,6 +631,18 @@ def _shown(
         consent_until=latest_end(case, directive=directive_of(store, row.subject_id), now=now)
         if case.stage is CaseStage.GRANTED and case.needs_photographs
         else None,
+        consents=[
+            ConsentOnClaim(
+                consent_id=record.consent_id,
+                given_by=record.granted.authority.representative_id,
+                state=record.state_at(now).value,
+                purposes=list(record.purposes),
+                audience=list(record.audience),
+                expires_at=record.expires_at,
+            )
+            for record in consents_on(store, case)
+            if record.granted.authority is not None
+        ],
         liveness=LIVENESS_NOT_APPLICABLE,
         assurance=SubjectAssurance.CURATED,
     )

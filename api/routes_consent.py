@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse
 from api.approvals import answer_person, approval_from, approval_of, details_of
 from api.audit_events import AuditAction, note
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
-from api.authorities import acts_for, refusal_problem, shown_person, stands
+from api.authorities import ShownPerson, acts_for, refusal_problem, shown_person, stands
 from api.calls import Call
 from api.consents import (
     Likeness,
@@ -52,7 +52,8 @@ from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import ApprovalRow, ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
 from consent import terms as agreed
 from consent import tokens
-from consent.authority import Act
+from consent.authority import Act, AuthorityCode, refused
+from consent.authority_case import alike
 from consent.gate import Use, commit_template, what_would_be_allowed
 from consent.ledger import SALT_BYTES
 from consent.record import (
@@ -225,7 +226,7 @@ def go_on_after_pause(
     """End a suspension. What the person suspended, nobody else resumes."""
     now = service.now()
     with service.database.transaction() as store:
-        row, record, actor = _to_change(service, store, consent_id, who, Act.SUSPEND, body=body, now=now)
+        row, record, actor = _to_change(service, store, consent_id, who, Act.RESUME, body=body, now=now)
         of = actor.party if body.of is None else Party(body.of)
         event = resume(record, of=of, by=actor.party, representative_id=actor.representative_id, now=now)
         changed = happened(service, store, row, record, event, now=now)
@@ -454,12 +455,22 @@ def _to_change(
         if refusal is not None:
             raise refusal_problem(refusal)
         row = store.get(ConsentRow, consent_id, lock=True) or row
-        own = person.subject_id == row.subject_id
-        actor = _Actor(party=Party.SUBJECT) if own else _representative(person.subject_id)
-        return row, record_of(store, consent_id), actor
-    row = _reachable(store, consent_id, who, change=True, admin=act is Act.SUSPEND)
+        if person.subject_id != row.subject_id:
+            return row, record_of(store, consent_id), _representative(person.subject_id)
+        if act is Act.RESUME and not _has_the_face(service, store, row, person):
+            raise refusal_problem(refused(AuthorityCode.ANOTHER_PERSON))
+        return row, record_of(store, consent_id), _Actor(party=Party.SUBJECT)
+    row = _reachable(store, consent_id, who, change=True, admin=act in (Act.SUSPEND, Act.RESUME))
     record = record_of(store, consent_id)
     return row, record, _holder(who, body, record)
+
+
+def _has_the_face(service: Service, store: Store, row: ConsentRow, person: ShownPerson) -> bool:
+    """Whether this live check shows whom the consent is about. Taking back does not wait for it; going on does: the app names
+    whose check it is, and what the person suspended is not for the app to resume."""
+    enrolled = _opened(service, store, row.templates_id, "consent_expired", owner=row.consent_id)
+    least = STRICT.same_person.value
+    return bool(person.templates) and all(any(alike(one, e, least) for e in enrolled) for one in person.templates)
 
 
 def _holder(who: Caller, body: Stop, record: ConsentRecord) -> _Actor:

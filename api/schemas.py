@@ -973,6 +973,15 @@ class AuthorityFileShown(Body):
     shows: list[str] = []
 
 
+class ConsentOnClaim(Body):
+    consent_id: str
+    given_by: str = Field(description="the representative, by their pseudonym")
+    state: str
+    purposes: list[str]
+    audience: list[str]
+    expires_at: datetime
+
+
 class AuthorityState(Body):
     model_config = _example(
         case_id=_EXAMPLE_CASE,
@@ -1013,6 +1022,7 @@ class AuthorityState(Body):
     granted_at: datetime | None = None
     valid_to: datetime | None = None
     consent_until: datetime | None = Field(None, description="the end that no consent given now may outlast")
+    consents: list[ConsentOnClaim] = Field([], description="given on this claim")
     liveness: str = Field(description="of the subject: never applicable here")
     assurance: str
 

@@ -127,6 +127,7 @@ class Act(StrEnum):
     GRANT = "grant"
     NARROW = "narrow"
     SUSPEND = "suspend"
+    RESUME = "resume"  # what the same one suspended; it lets something happen again, so it needs a face that is known
     REVOKE = "revoke"
 
 
@@ -179,6 +180,7 @@ class AuthorityCode(StrEnum):
     REVIEWER_REPEATED = "reviewer_repeated"
     DOSSIER_CHANGED = "dossier_changed"
     NO_VETO = "no_veto"
+    SIGNERS_ONLY = "signers_only"
     SUBJECT_SEEN_ALIVE = "subject_seen_alive"
     DIRECTIVE_FORBIDS = "directive_forbids"
     DIRECTIVE_UNCLEAR = "directive_unclear"
@@ -280,6 +282,10 @@ ADVICE: dict[AuthorityCode, Advice] = {
     AuthorityCode.NO_VETO: Advice(
         "Only the person themself and the nearest relatives can object here. Write to the controller with other concerns.",
         "只有本人和最近顺位的亲属可以在此提出异议。其他意见请写信给控制者。",
+    ),
+    AuthorityCode.SIGNERS_ONLY: Advice(
+        "Only someone who signed this case can do this. You can object instead, and take that back.",
+        "只有签署过本案的人可以办理。您可以改为提出异议，并可撤回异议。",
     ),
     AuthorityCode.SUBJECT_SEEN_ALIVE: Advice(
         "This person was seen alive after the stated day. The case is stopped; tell the controller.",

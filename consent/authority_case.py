@@ -656,6 +656,8 @@ def may_act(case: AuthorityCase, act: Act, *, by: str) -> AuthorityRefusal | Non
         return refused(AuthorityCode.SUSPENDED)
     if by not in case.signed and not may_veto(case.parties, by):
         return refused(AuthorityCode.NO_VETO)
+    if act is Act.RESUME and by not in case.signed:
+        return refused(AuthorityCode.SIGNERS_ONLY)
     return None
 
 

@@ -16,10 +16,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
 
-from consent.authority import AuthorityBinding
+from consent.authority import WITHHELD, AuthorityBinding
 from consent.canonical import is_sha256
 from consent.errors import ConsentInvalid
-from consent.scope import EVERYONE, ApprovalRule, Limits, Scope
+from consent.scope import EVERY_BACKEND, EVERYONE, ApprovalRule, Limits, Scope
 from consent.terms import Purpose
 from liveness.policy import Assurance, Path
 from liveness.verdict import CheckResult, Live
@@ -371,6 +371,12 @@ class Granted:
             self.authority.valid_from <= self.at and self.scope.expires_at <= self.authority.valid_to
         ):
             raise ConsentInvalid("a consent lasts no longer than the authority it stands on", code="authority_invalid")
+        if self.authority is not None and (
+            EVERY_BACKEND in self.scope.audience
+            or EVERYONE in self.scope.makers
+            or WITHHELD[self.authority.subject_state] & set(self.scope.purposes)
+        ):
+            raise ConsentInvalid("nobody may allow that on another's behalf", code="authority_invalid")
         if self.schema == 1 and (self.controller.withdrawal or self.check_sha256 or self.number or self.authority):
             raise ConsentInvalid("schema 1 has no such members", code="schema_invalid")
         _check_schema(self.schema, self.scope)

@@ -492,7 +492,46 @@ def test_an_app_reaches_nothing_of_another_apps_person(world: World) -> None:
         assert code(change(world, consent, "revoke", who)) == "not_found"
 
 
-# --- rights ----------------------------------------------------------------------------------------------------------
+def test_only_the_persons_own_face_ends_their_own_pause(world: World) -> None:
+    """The app says whose live check it is; the app must not be able to end what the person paused."""
+    consent = world.consent(world.shown_live(ALICE, "gone-1"))
+    of_an_agent(world)
+    assert change(world, consent, "suspend", consent["manage_token"]).status_code == 200
+    assert reasons(change(world, consent, "resume", phone(world, "gone-1", GREEN))) == ["another_person"]
+    assert change(world, consent, "resume", phone(world, "gone-1", ALICE)).json()["state"] == "given"
+
+
+def test_a_relative_who_did_not_sign_stops_it_and_does_not_set_it_going(world: World) -> None:
+    path = granted(world)
+    consent = given(world, path)
+    daughter = phone(world, "daughter", GREEN)
+    assert reasons(change(world, consent, "suspend", daughter)) == ["no_veto"], "nobody has named her yet"
+    named = {"ref": "daughter", "relation": "child"}
+    assert world.call("POST", f"{path}/objections", "app", json=named).status_code == 200
+    assert change(world, consent, "suspend", daughter).json()["suspended_by"] == ["objection", "representative"]
+    assert reasons(change(world, consent, "resume", daughter)) == ["signers_only"]
+    assert world.call("POST", f"{path}/objections/lift", phone(world, "daughter", ALICE)).status_code == 409
+    assert change(world, consent, "revoke", daughter).json()["state"] == "withdrawn"
+
+
+# --- who can see it ----------------------------------------------------------------------------------------------------------
+
+
+def test_those_in_a_claim_and_auditors_find_what_was_given_on_it(world: World) -> None:
+    path = granted(world)
+    consent = given(world, path)
+    own = world.consent(world.shown_live(BOB, "son"))
+    for who in ("app", "admin", phone(world, "son", BOB)):
+        listed = world.call("GET", path, who).json()["consents"]
+        assert [(one["consent_id"], one["state"]) for one in listed] == [(consent["consent_id"], "given")]
+
+    def found(authority: str) -> list[str]:
+        answer = world.call("GET", f"/v1/audit/search?kind=record&authority={authority}", "auditor")
+        return [one["consent_id"] for one in answer.json()["results"]]
+
+    assert found("heir") == [consent["consent_id"]]
+    assert found("self") == [own["consent_id"]]
+    assert found("guardian") == []
 
 
 def test_whoever_speaks_for_somebody_cannot_see_or_delete_their_whole_life(world: World) -> None:
