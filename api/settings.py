@@ -53,7 +53,7 @@ SETTINGS = (
         "folder or URL (s3://bucket/prefix) where sealed files lie; unset: media/ under MIEN_VAR",
     ),
     Setting("MIEN_POLICY", "strict", "liveness policy of sessions that name none: strict or simulated"),
-    Setting("MIEN_MINIMUM_ASSURANCE", "web", "least assurance for a permit: simulated, web or attested"),
+    Setting("MIEN_MINIMUM_ASSURANCE", "web", "least assurance for a permit: simulated, curated, web or attested"),
     Setting("MIEN_HOST", "127.0.0.1", "address to listen on"),
     Setting("MIEN_PORT", "8000", "port to listen on"),
     Setting("MIEN_PUBLIC_URL", "", "address that callers see; unset: made from host and port"),

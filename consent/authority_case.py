@@ -652,7 +652,7 @@ def may_act(case: AuthorityCase, act: Act, *, by: str) -> AuthorityRefusal | Non
         return None
     if case.stage not in (CaseStage.GRANTED, CaseStage.SUSPENDED):
         return refused(AuthorityCode.NOT_GRANTED)
-    if case.stage is CaseStage.SUSPENDED and case.kind in NEEDS_NOBODY_ELSE:  # the person stopped their agent
+    if any(objection.by == case.subject_id for objection in case.open_objections):  # the person is there to decide
         return refused(AuthorityCode.SUSPENDED)
     if by not in case.signed and not may_veto(case.parties, by):
         return refused(AuthorityCode.NO_VETO)

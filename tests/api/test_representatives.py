@@ -326,6 +326,8 @@ def test_somebody_seen_alive_stops_all_that_was_agreed_on_their_death(world: Wor
     assert code(redeem(world, permit)) == "consent_suspended"
     wanted = {"audience": "studio", "purpose": "digital_double", "ttl_s": 60}
     assert code(change(world, consent, "tokens", consent["manage_token"], **wanted)) == "authority_invalid"
+    own = world.consent(world.shown_live(GREEN, "gone-1"))
+    assert reasons(change(world, own, "revoke", phone(world, "widow", ALICE))) == ["suspended"], "they are not dead"
     assert change(world, consent, "revoke", alive).json()["state"] == "withdrawn"
     ended = record_of(world, consent).revoked
     assert ended is not None

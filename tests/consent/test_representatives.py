@@ -249,6 +249,16 @@ def test_only_who_signed_resumes_and_anyone_near_stops() -> None:
     assert codes(may_act(late, Act.RESUME, by="sub_daughter")) == ["signers_only"]
 
 
+def test_nobody_acts_for_a_person_who_is_there_and_objects() -> None:
+    case = granted_case()
+    by_the_widow = ok(object_to(case, by=WIDOW.party_id, now=GIVEN))
+    assert may_act(by_the_widow, Act.REVOKE, by=SON.party_id) is None
+    alive = ok(object_to(case, by=SUBJECT, now=GIVEN))
+    for act in (Act.NARROW, Act.SUSPEND, Act.RESUME, Act.REVOKE):
+        assert codes(may_act(alive, act, by=SON.party_id)) == ["suspended"]
+        assert may_act(alive, act, by=SUBJECT) is None
+
+
 _PEOPLE = st.sampled_from(
     [
         *((party, None) for party in Party if party is not Party.REPRESENTATIVE),
