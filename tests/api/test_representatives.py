@@ -3,6 +3,8 @@ that stops them: an objection, the end of the claim, a birthday, a sign of life,
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +37,7 @@ from tests.api.test_authorities import (
     reasons,
     reviewed,
 )
+from tests.api.test_clips import content, ordered, render, state
 from tests.api.test_gate import redeem
 from tests.api.test_liveness_sessions import code
 
@@ -373,6 +376,30 @@ def test_what_the_person_left_out_in_their_lifetime_cannot_be_agreed_to(world: W
     assert given(world, path, purposes=["voice"])
 
 
+def test_a_clip_under_way_stops_when_a_relative_objects(world: World) -> None:
+    path = granted(world)
+    consent = given(world, path, audience=["portrait"])
+    son = phone(world, "son", BOB)
+
+    def object_meanwhile(number: int) -> None:
+        if number == 20:
+            assert world.call("POST", f"{path}/objections", son, json={}).status_code == 200
+
+    made, stopped = (
+        ordered(world, [world.token(consent, audience="portrait")], maker="estate-office", script="Hello.")
+        for _ in range(2)
+    )
+    assert render(world, made)
+    assert not render(world, stopped, object_meanwhile)
+    assert state(world, stopped)["state"] == "failed"
+    assert content(world, stopped).status_code == 410
+    assert code(content(world, made)) == "consent_suspended"
+    assert world.call("POST", f"{path}/objections/lift", son).status_code == 200
+    assert content(world, made).status_code == 200
+    assert world.call("POST", f"{path}/withdraw", son).status_code == 200
+    assert code(content(world, made)) == "consent_revoked"
+
+
 # --- children --------------------------------------------------------------------------------------------------------
 
 
@@ -534,6 +561,16 @@ def test_those_in_a_claim_and_auditors_find_what_was_given_on_it(world: World) -
     assert found("heir") == [consent["consent_id"]]
     assert found("self") == [own["consent_id"]]
     assert found("guardian") == []
+
+
+def test_a_person_takes_along_what_was_agreed_for_them_but_not_the_check_of_who_agreed(world: World) -> None:
+    for_them = given(world, of_a_child(world, "2012-05-05"))["consent_id"]
+    own = world.consent(world.shown_live(GONE[1], "gone-1"))
+    answer = world.call("GET", "/v1/subject/export", own["manage_token"])
+    names = set(zipfile.ZipFile(io.BytesIO(answer.content)).namelist())
+    assert {f"consents/{for_them}/record.jws", f"portraits/{for_them}.png"} <= names
+    assert f"consents/{own['consent_id']}/live-check.json" in names
+    assert f"consents/{for_them}/live-check.json" not in names
 
 
 def test_whoever_speaks_for_somebody_cannot_see_or_delete_their_whole_life(world: World) -> None:
