@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.auth import Person
+from api.consents import end_consent, expire_consent, happened, record_of
 from api.errors import Problem
 from api.media import Erased, Sealed, templates_from_bytes, templates_to_bytes
 from api.service import Service
@@ -20,6 +21,7 @@ from api.tables import (
     AuthorityEventRow,
     AuthorityFileRow,
     ChallengeRow,
+    ConsentRow,
     DirectiveRow,
     SessionRow,
     VerdictRow,
@@ -28,6 +30,7 @@ from consent.authority import ADVICE, Act, AuthorityBinding, AuthorityCode, Auth
 from consent.authority_case import (
     DECIDED_WITHIN,
     AuthorityCase,
+    CaseStage,
     CuratedTemplate,
     alike,
     authorise,
@@ -40,13 +43,19 @@ from consent.authority_case import (
     standing,
 )
 from consent.directive import AdvanceDirective, directive_bytes, directive_from_bytes
-from consent.record import Scope
+from consent.errors import ConsentInvalid
+from consent.record import ConsentRecord, Party, Revoked, RevokedBy, Scope, resume, revoke, suspend
+from consent.scope import EVERY_BACKEND, EVERYONE
 from consent.terms import Purpose
 from liveness.policy import STRICT
 from liveness.session import SessionState
 from liveness.template import FaceTemplate
+from liveness.verdict import Live
 
 PAPER, PHOTOGRAPH, SIGNATURE = "paper", "photograph", "signature"
+WITHDRAW = "withdraw"
+"""The step by which somebody takes a claim back."""
+
 SERVICE = "service"
 """The actor where time, a directive or a sign of life moved a claim."""
 
@@ -58,6 +67,7 @@ class ShownPerson:
     session_id: str
     app_key_id: str
     subject_id: str
+    live: Live = field(repr=False)
     shown: Shown | AuthorityRefusal
     templates: tuple[FaceTemplate, ...] = field(repr=False)
 
@@ -118,7 +128,8 @@ def case_of(service: Service, store: Store, row: AuthorityCaseRow, *, now: datet
 def keep(
     service: Service, store: Store, row: AuthorityCaseRow, case: AuthorityCase, *, step: str, actor: str, now: datetime
 ) -> None:
-    """The claim after a step. Where it is over, all that was handed in for it is destroyed."""
+    """The claim after a step, and what follows from it for consents on it, in the same transaction. Where it is over, all that
+    was handed in for it is destroyed."""
     old = row.body_id
     row.body_id = service.vault.put(store, case_bytes(case), kind=Sealed.CASE, data_key_id=row.data_key_id, now=now)
     service.vault.erase(store, old, now=now)
@@ -127,6 +138,60 @@ def keep(
     if case.stage.is_over and row.ended_at is None:
         row.ended_at = now
         service.vault.destroy_key(store, row.files_key_id, now=now)
+    _follow(service, store, row, case, step=step, actor=actor, now=now)
+
+
+def _follow(
+    service: Service, store: Store, row: AuthorityCaseRow, case: AuthorityCase, *, step: str, actor: str, now: datetime
+) -> None:
+    """Consents on a claim go its way: an objection suspends them until it is lifted, and they end with the claim.
+
+    The gate asks the claim itself and waits for none of this. It is for everybody who reads records or status lists. All of
+    them are locked before the first is written, so that who writes takes locks in one order.
+    """
+    ends, stands_still = case.stage.is_over, case.stage is CaseStage.SUSPENDED
+    if not (ends or stands_still or case.stage is CaseStage.GRANTED):
+        return
+    consents = store.consents_of_subject(row.subject_id)
+    store.lock_consents(consent.consent_id for consent in consents)
+    for consent in consents:
+        record = record_of(store, consent.consent_id)
+        basis = record.granted.authority
+        if basis is None or basis.case_id != case.case_id or record.revoked is not None:
+            continue
+        if ends and now >= record.expires_at:
+            expire_consent(service, store, consent, now=now)
+        elif ends:
+            event = _revoked(record, row, step=step, actor=actor, now=now)
+            happened(service, store, consent, record, event, now=now)
+            end_consent(service, store, consent, event, now=now)
+        elif now < record.expires_at and stands_still is not (Party.OBJECTION in {one.by for one in record.suspended}):
+            _stopped_or_not(service, store, consent, record, stands_still, now=now)
+
+
+def _revoked(record: ConsentRecord, row: AuthorityCaseRow, *, step: str, actor: str, now: datetime) -> Revoked:
+    """By whom it ended: who withdrew the claim, or nobody but the claim's own end."""
+    if step != WITHDRAW:
+        return revoke(record, by=RevokedBy.AUTHORITY, now=now)
+    if actor == row.app_key_id:
+        return revoke(record, by=RevokedBy.APP, now=now)
+    return revoke(record, by=RevokedBy.REPRESENTATIVE, representative_id=actor, now=now)
+
+
+def _stopped_or_not(
+    service: Service, store: Store, consent: ConsentRow, record: ConsentRecord, stop: bool, *, now: datetime
+) -> None:
+    try:
+        event = (
+            suspend(record, by=Party.OBJECTION, now=now)
+            if stop
+            else resume(record, of=Party.OBJECTION, by=Party.OBJECTION, now=now)
+        )
+    except ConsentInvalid as error:
+        if error.code != "too_many_changes":
+            raise
+        return  # it stays suspended, and can be given anew
+    happened(service, store, consent, record, event, now=now)
 
 
 def _note(store: Store, case: AuthorityCase, *, step: str, actor: str, now: datetime) -> None:
@@ -141,6 +206,21 @@ def _note(store: Store, case: AuthorityCase, *, step: str, actor: str, now: date
             case_sha256=case_digest(case),
         )
     )
+
+
+def settle_about(service: Service, subject_id: str) -> None:
+    """Claims about a person who was just shown live: one who lives is not dead."""
+    now = service.now()
+    with service.database.transaction() as store:
+        for row in claims_about(store, subject_id):
+            case_of(service, store, row, now=now)
+
+
+def claims_about(store: Store, subject_id: str) -> list[AuthorityCaseRow]:
+    """Claims about this person that are not over. All are locked before anything follows from one of them: what follows is
+    written into the log, and nobody who holds the log waits for a claim."""
+    locked = [store.get(AuthorityCaseRow, case_id, lock=True) for case_id in store.authorities_of(subject_id)]
+    return [row for row in locked if row is not None]
 
 
 def settle_due(service: Service) -> int:
@@ -207,7 +287,7 @@ def templates_by_file(service: Service, store: Store, case_id: str, kind: str) -
 
 
 def signed_as_another(service: Service, store: Store, case_id: str, person: ShownPerson) -> bool:
-    """Whether this face signed already under another name, or not the one that signed under this name.
+    """Whether this face signed already under another name, or is not the one that signed under this name.
 
     Twins who look alike to the model cannot both sign; the reviewers' way out is a claim decided by shares.
     """
@@ -246,11 +326,13 @@ def shown_person(service: Service, store: Store, person: Person, *, now: datetim
         kept = templates_from_bytes(service.vault.get(store, session.templates_id, owner=session.session_id))
     except Erased:
         raise Problem("session_expired") from None
+    live = live_of(verdict, challenge_of(challenge))
     return ShownPerson(
         session_id=session.session_id,
         app_key_id=session.app_key_id,
         subject_id=session.subject_id,
-        shown=Shown.by(live_of(verdict, challenge_of(challenge)), now=now),
+        live=live,
+        shown=Shown.by(live, now=now),
         templates=tuple(one for one in kept if one is not None),
     )
 
@@ -275,10 +357,8 @@ def keep_directive(service: Service, store: Store, directive: AdvanceDirective, 
             body=directive_bytes(directive),
         )
     )
-    for case_id in store.authorities_of(directive.subject_id):
-        row = store.get(AuthorityCaseRow, case_id, lock=True)
-        if row is not None:
-            case_of(service, store, row, now=directive.at)
+    for row in claims_about(store, directive.subject_id):
+        case_of(service, store, row, now=directive.at)
 
 
 # --- what it is good for ---------------------------------------------------------------------------------------------
@@ -310,7 +390,8 @@ def authorised(
         by=person.subject_id,
         shown=person.shown,
         purposes=scope.purposes,
-        every_backend=scope.audience == ("*",),
+        every_backend=EVERY_BACKEND in scope.audience,
+        every_maker=EVERYONE in scope.makers,
         expires_at=scope.expires_at,
         now=now,
     )
@@ -332,17 +413,30 @@ def authorised(
 def acts_for(
     service: Service, store: Store, person: ShownPerson, subject_id: str, act: Act, *, now: datetime
 ) -> AuthorityRefusal | None:
-    """Whether somebody just shown live may do that with this subject's consents on any claim. ``None``: they may."""
+    """Whether somebody just shown live may do that with this subject's consents, as the subject or on any claim. ``None``:
+    they may. Locks the claims: call it before a consent is locked."""
+    if isinstance(person.shown, AuthorityRefusal):
+        return person.shown
     found = refused(AuthorityCode.NOT_GRANTED)
-    for case_id in store.authorities_of(subject_id):
-        row = store.get(AuthorityCaseRow, case_id, lock=True)
-        if row is None or row.app_key_id != person.app_key_id:
+    for row in claims_about(store, subject_id):
+        if row.app_key_id != person.app_key_id:
             continue
         answer = may_act(case_of(service, store, row, now=now), act, by=person.subject_id)
+        own = person.subject_id == subject_id
+        if answer is None and not own and signed_as_another(service, store, row.case_id, person):
+            answer = refused(AuthorityCode.ANOTHER_PERSON)
         if answer is None:
             return None
         found = answer
     return found
+
+
+def consents_on(store: Store, case: AuthorityCase) -> list[ConsentRecord]:
+    """What was given on a claim."""
+    records = [record_of(store, row.consent_id) for row in store.consents_of_subject(case.subject_id)]
+    return [
+        one for one in records if one.granted.authority is not None and one.granted.authority.case_id == case.case_id
+    ]
 
 
 def standing_of(
@@ -360,3 +454,9 @@ def standing_of(
         purpose=purpose,
         now=now,
     )
+
+
+def stands(service: Service, store: Store, record: ConsentRecord, purpose: Purpose, *, now: datetime) -> bool:
+    """Whether this consent was given on somebody's behalf, and that authority holds for that purpose now."""
+    basis = record.granted.authority
+    return basis is not None and standing_of(service, store, basis.case_id, purpose, now=now) is None

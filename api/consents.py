@@ -6,18 +6,23 @@ consent that is over is over for everything at once, whoever ended it and whiche
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from api import purges
+from api.auth import create_person_token
 from api.clip_events import CHANNEL as CLIP_CHANNEL
 from api.keys import ServiceKeys
 from api.ledger import append, receipt
+from api.media import Sealed
 from api.notices import CONSENT_CHANNEL
+from api.schemas import ConsentGiven
 from api.service import Service
 from api.settings import Settings
 from api.shreds import Shredded, consent_shred_id, write_down_soon
 from api.storage import Store
-from api.tables import ClipRow, ConsentEventRow, ConsentRow
+from api.tables import ClipRow, ConsentEventRow, ConsentRow, SessionRow
 from api.webhooks import Event, publish
 from api.withdrawals import Step, note
 from consent.canonical import write_instant
@@ -27,6 +32,7 @@ from consent.record import (
     ConsentEvent,
     ConsentRecord,
     Controller,
+    Granted,
     Revoked,
     event_bytes,
     event_from_bytes,
@@ -34,6 +40,10 @@ from consent.record import (
     sign_record,
 )
 from consent.status_list import Status
+from consent.terms import Purpose
+
+SHOWS_THE_FACE = frozenset({Purpose.CAMEO, Purpose.DIGITAL_DOUBLE})
+"""The purposes that need a portrait."""
 
 _FIRST = "consent.granted"
 """The one event whose lack in an older backup allows less. Lacking any other, even a renewal, it could allow too much."""
@@ -53,6 +63,74 @@ def controller_of(settings: Settings) -> Controller:
 def record_of(store: Store, consent_id: str) -> ConsentRecord:
     """The record, from all its events."""
     return fold([event_from_bytes(row.body) for row in store.consent_events(consent_id)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """Whose face a consent is about, to be sealed under its own key: templates, a picture, and the commitment's salt."""
+
+    templates: bytes = field(repr=False)
+    portrait: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+def begin_consent(
+    service: Service, store: Store, granted: Granted, likeness: Likeness, session: SessionRow, *, now: datetime
+) -> ConsentGiven:
+    """Write a consent that was just given in that session, which is used up by it: what the session held of a face is
+    destroyed. Call it with the session locked."""
+    record = fold([granted])
+    key = service.vault.new_key(store, owner=granted.consent_id, now=now)
+    shows = SHOWS_THE_FACE & set(granted.scope.purposes)
+    row = ConsentRow(
+        consent_id=granted.consent_id,
+        subject_id=granted.subject_id,
+        app_key_id=session.app_key_id,
+        session_id=session.session_id,
+        challenge_id=granted.live.challenge_id,
+        salt=likeness.salt,
+        data_key_id=key,
+        templates_id=service.vault.put(store, likeness.templates, kind=Sealed.TEMPLATES, data_key_id=key, now=now),
+        portrait_id=service.vault.put(store, likeness.portrait, kind=Sealed.PORTRAIT, data_key_id=key, now=now)
+        if shows
+        else None,
+        granted_at=now,
+        expires_at=record.expires_at,
+        destroy_by=record.destroy_by,
+    )
+    store.add(row)
+    written = append_event(store, service.keys, row, [granted], now=now)
+    store.give_status(row.consent_id, now=now)
+    manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
+    service.vault.destroy_key(store, session.data_key_id, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
+    return ConsentGiven(
+        consent_id=row.consent_id,
+        record=written.record,
+        receipt=json.loads(receipt_of(service, store, row, written, now=now).to_json()),
+        manage_token=manage,
+    )
+
+
+def happened(
+    service: Service, store: Store, row: ConsentRow, record: ConsentRecord, event: ConsentEvent, *, now: datetime
+) -> ConsentRecord:
+    """Write an event, and where the consent stands after it. ``row`` is locked. After a revocation call
+    :func:`end_consent` too."""
+    append_event(store, service.keys, row, [*record.events, event], now=now)
+    changed = record_of(store, row.consent_id)
+    row.expires_at, row.destroy_by = changed.expires_at, changed.destroy_by
+    if now < row.expires_at:  # renewed: its end is carried out again when it comes
+        row.expired_at = None
+    row.suspended_at = changed.suspended[0].at if changed.suspended else None
+    if bool(changed.suspended) != bool(record.suspended):
+        store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
+    if not SHOWS_THE_FACE & set(changed.purposes):
+        service.vault.erase(store, row.portrait_id, now=now)
+    if changed.revoked is None:  # what follows a revocation reaches more than these
+        withdraw_waiting_clips(service, store, row, changed, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
+    return changed
 
 
 def append_event(

@@ -81,6 +81,9 @@ PROBLEMS: dict[str, Kind] = {
     "scope_limits": Kind(409, "The consent was used as often as it allows"),
     "consent_disputed": Kind(409, "The consent is disputed"),
     # who speaks for somebody else
+    "authority_invalid": Kind(409, "The authority that the consent was given on does not stand"),
+    "not_renewable": Kind(409, "What was given on somebody's behalf is given anew, not renewed"),
+    "terms_unsuited": Kind(422, "These terms are for somebody else: the person, or who speaks for them"),
     "authority_refused": Kind(409, "The rules for speaking for somebody else do not allow this; see reasons"),
     # media
     "media_unreadable": Kind(422, "The media cannot be read"),

@@ -169,7 +169,9 @@ def _consent(
     if words is not None:
         archive.put(f"{folder}/terms.txt", words.text.encode(), "the words agreed to")
     verdict = store.get(VerdictRow, row.challenge_id)
-    if verdict is not None:
+    if record.granted.authority is not None:
+        archive.leave_out(f"live check of {row.consent_id}", "it is that of whoever agreed for you, not yours")
+    elif verdict is not None:
         archive.put_json(f"{folder}/live-check.json", _verdict(verdict), "what the check of the face found")
     if row.portrait_id is None:
         return
@@ -182,7 +184,7 @@ def _consent(
         why = "the face of that consent is not the one of the consent you asked with; ask with its own token"
         archive.leave_out(f"portrait of {row.consent_id}", why)
         return
-    ending = "png" if picture.startswith(b"\x89PNG") else "jpg"
+    ending = "png" if picture.startswith(b"\x89PNG") else "webp" if picture.startswith(b"RIFF") else "jpg"
     archive.put(f"portraits/{row.consent_id}.{ending}", picture, "the picture your double is made from")
 
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from api.approvals import approval_of, ask_person
-from api.authorities import standing_of
+from api.authorities import stands
 from api.consents import record_of
 from api.ledger import append
 from api.media import Erased, Unsealable, templates_from_bytes
@@ -206,13 +206,11 @@ def _presented(
     if isinstance(token, TokenProblem) or token.consent_id not in rows:
         return Presented(token=token, record=None, templates=())
     row = rows[token.consent_id]
-    record, now = record_of(store, row.consent_id), service.now()
-    basis = record.granted.authority
+    record = record_of(store, row.consent_id)
     return Presented(
         token=token,
         record=record,
-        authority_stands=basis is not None
-        and standing_of(service, store, basis.case_id, question.purpose, now=now) is None,
+        authority_stands=stands(service, store, record, question.purpose, now=service.now()),
         templates=_templates(service, store, row),
         salt=row.salt,
         uses_so_far=store.uses_of(row.consent_id, but=question.own_permit),
@@ -367,7 +365,7 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
     now = service.now()
     # locked for change: two permits redeemed at once must not both be the last use
     store.lock_consents(consent_id for consent_id, _ in permit.consents)
-    why = withheld(store, permit, now=now)
+    why = withheld(service, store, permit, now=now)
     if why is not None:
         return why
     for consent_id, _ in permit.consents:
@@ -382,7 +380,7 @@ def redeem(service: Service, store: Store, permit: Permit) -> str | None:
     return None if store.redeem(permit.permit_id, now=now) else "permit_spent"
 
 
-def withheld(store: Store, permit: Permit, *, now: datetime) -> str | None:
+def withheld(service: Service, store: Store, permit: Permit, *, now: datetime) -> str | None:
     """Why what this permit allowed is allowed no longer, by what the records say now; ``None`` when all of them hold.
 
     Read afresh each time, and never from anything that a notice would have to drop.
@@ -400,6 +398,8 @@ def withheld(store: Store, permit: Permit, *, now: datetime) -> str | None:
             return "consent_suspended"
         if not record.state_at(now).allows_use:
             return "consent_expired"
+        if record.granted.authority is not None and not stands(service, store, record, permit.purpose, now=now):
+            return "authority_invalid"
         status = store.status_of(consent_id)
         if status is not None and status is not Status.VALID:
             return f"consent_{status.word}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from api.authorities import settle_about
 from api.engines import Bounded
 from api.media import Erased, Sealed, templates_to_bytes
 from api.queue import MOST_TRIES
@@ -297,6 +298,9 @@ def _write(service: Service, session_id: str, handed: HandedIn, judged: Judged) 
             )
         row = store.get(ChallengeRow, challenge_id)
         service.vault.erase(store, None if row is None else row.capture_id, now=now)
+        subject_id = session.subject_id
+    if live:
+        settle_about(service, subject_id)
     log.info("judged %s: %s", challenge_id, "live" if live else "not live")
     return True
 

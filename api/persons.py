@@ -14,6 +14,7 @@ from typing import Any
 from api.audit_events import SHOWN_TO_PEOPLE
 from api.audit_search import Hit, Page, paged, read_cursor, use_json
 from api.auth import Person
+from api.consents import record_of
 from api.errors import Problem
 from api.gate_words import in_words
 from api.media import Erased, Unsealable, templates_from_bytes
@@ -49,10 +50,13 @@ class Self:
 
 
 def who_asks(store: Store, person: Person) -> Self:
-    """Raises: Problem ``forbidden`` for a session's token: nobody was shown live with it yet."""
+    """Raises: Problem ``forbidden`` for a session's token: nobody was shown live with it yet; and for whoever gave the consent
+    on the person's behalf: these rights are the person's, who may have said and done more than this consent."""
     row = None if person.consent_id is None else store.get(ConsentRow, person.consent_id)
     if row is None:
         raise Problem("forbidden", "needs the manage token of a consent")
+    if record_of(store, row.consent_id).granted.authority is not None:
+        raise Problem("forbidden", "needs the person's own token; who speaks for them asks the controller")
     return Self(consent_id=row.consent_id, subject_id=row.subject_id)
 
 

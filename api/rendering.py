@@ -250,7 +250,7 @@ def _stop_if_withheld(service: Service, work: _Work) -> None:
         clip = store.get(ClipRow, work.clip_id)
         if clip is None or clip.run_id != work.run_id or clip.state != "running":
             raise Overtaken
-        why = withheld(store, work.permit, now=service.now())
+        why = withheld(service, store, work.permit, now=service.now())
     if why is not None:
         raise Stopped(why)
 

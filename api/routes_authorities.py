@@ -7,6 +7,7 @@ relatives object with their own token. Papers and photographs are opened by revi
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Literal
@@ -19,10 +20,13 @@ from api.authorities import (
     PAPER,
     PHOTOGRAPH,
     SIGNATURE,
+    WITHDRAW,
     ShownPerson,
     accepted,
     advice_on,
+    authorised,
     case_of,
+    consents_on,
     directive_of,
     keep,
     keep_directive,
@@ -34,8 +38,9 @@ from api.authorities import (
     templates_by_file,
 )
 from api.calls import Call
+from api.consents import Likeness, begin_consent, controller_of
 from api.errors import Problem
-from api.media import Erased
+from api.media import Erased, templates_to_bytes
 from api.routes_liveness import read_with_digest
 from api.routes_media import look_at
 from api.schemas import (
@@ -46,14 +51,20 @@ from api.schemas import (
     AuthorityReview,
     AuthorityState,
     AuthorityStep,
+    ConsentGiven,
+    ConsentOnClaim,
     DirectiveGiven,
     DirectiveShown,
     NewAuthority,
+    NewConsentForAnother,
     PartyShown,
+    limits_of,
 )
 from api.service import Service, TheService
+from api.statements import check_of, must_be_unused
 from api.storage import Store, new_id
 from api.tables import AuthorityCaseRow, AuthorityFileRow, SessionRow, SubjectRow
+from consent import terms as agreed
 from consent.authority import (
     LIVENESS_NOT_APPLICABLE,
     AuthorityCode,
@@ -85,6 +96,9 @@ from consent.authority_case import (
 )
 from consent.canonical import Malformed
 from consent.directive import AdvanceDirective, direct
+from consent.gate import commit_template
+from consent.ledger import SALT_BYTES
+from consent.record import DEFAULT_TERM, Scope, grant
 from liveness.policy import STRICT
 from liveness.session import SessionState
 
@@ -329,6 +343,65 @@ def judge(
         return _shown(store, row, case_of(service, store, row, now=now), admin, language, now=now)
 
 
+@router.post("/authorities/{case_id}/consents", status_code=201)
+def give_for_another(
+    case_id: str, body: NewConsentForAnother, person: Subject, service: TheService, language: Tongue = "en"
+) -> ConsentGiven:
+    """Agree on the subject's behalf, on a granted claim that you signed, with the client token of a live check that you just
+    passed yourself. The face is that of the photographs which both reviewers approved."""
+    now = service.now()
+    terms = agreed.by_sha256(body.terms_sha256)
+    if terms is None:
+        raise Problem("terms_unknown")
+    with service.database.transaction() as store:
+        giver = shown_person(service, store, person, now=now)
+        row, case = _of_person(service, store, case_id, giver, now=now)
+        must_be_unused(store, giver.session_id)
+        scope = Scope(
+            purposes=tuple(body.purposes),
+            audience=tuple(body.audience),
+            limits=limits_of(body.limits),
+            expires_at=body.expires_at or _in_a_year(case, directive_of(store, row.subject_id), now=now),
+            makers=(giver.subject_id,) if body.makers is None else tuple(body.makers),
+            approval=body.approval,
+        )
+        made = authorised(service, store, row, giver, scope, now=now)
+        if isinstance(made, AuthorityRefusal):
+            raise refusal_problem(made, language=language)
+        checked = check_of(store, giver.session_id)
+        salt = secrets.token_bytes(SALT_BYTES)
+        granted = grant(
+            giver.live,
+            consent_id=new_id("cns"),
+            subject_id=row.subject_id,
+            controller=controller_of(service.settings),
+            terms=terms,
+            purposes=scope.purposes,
+            audience=scope.audience,
+            limits=scope.limits,
+            template_commitment=commit_template(made.likeness.templates, salt),
+            expires_at=scope.expires_at,
+            now=now,
+            makers=scope.makers,
+            approval=scope.approval,
+            check_sha256=None if checked is None else checked.sha256,
+            authority=made.binding,
+        )
+        session = store.get(SessionRow, giver.session_id, lock=True)
+        if session is None:
+            raise Problem("not_found")
+        templates = templates_to_bytes(made.likeness.templates)
+        likeness = Likeness(templates=templates, portrait=made.portrait, salt=salt)
+        keep(service, store, row, case, step="consent", actor=giver.subject_id, now=now)  # before the log is locked
+        return begin_consent(service, store, granted, likeness, session, now=now)
+
+
+def _in_a_year(case: AuthorityCase, directive: AdvanceDirective | None, *, now: datetime) -> datetime:
+    """The end of a consent that names none: as for one's own, or earlier where the claim is."""
+    latest = latest_end(case, directive=directive, now=now)
+    return now + DEFAULT_TERM if latest is None else min(now + DEFAULT_TERM, latest)
+
+
 @router.post("/authorities/{case_id}/objections")
 def say_no(
     case_id: str, body: AuthorityObjection, who: AnyCaller, service: TheService, language: Tongue = "en"
@@ -359,6 +432,8 @@ def no_longer_say_no(case_id: str, person: Subject, service: TheService, languag
     with service.database.transaction() as store:
         objector = shown_person(service, store, person, now=now)
         row, case = _of_person(service, store, case_id, objector, now=now)
+        if signed_as_another(service, store, case_id, objector):
+            raise refusal_problem(refused(AuthorityCode.ANOTHER_PERSON), language=language)
         case = accepted(lift(case, by=objector.subject_id, now=now), language=language)
         keep(service, store, row, case, step="lift", actor=objector.subject_id, now=now)
         return _shown(
@@ -379,7 +454,7 @@ def give_up(case_id: str, who: AnyCaller, service: TheService, language: Tongue 
             row, case = _reachable(service, store, case_id, _app(who), now=now)
             by = who.key_id
         case = accepted(withdraw(case, by=by, now=now), language=language)
-        keep(service, store, row, case, step="withdraw", actor=by, now=now)
+        keep(service, store, row, case, step=WITHDRAW, actor=by, now=now)
         return _shown(store, row, case, who, language, now=now)
 
 
@@ -556,6 +631,18 @@ def _shown(
         consent_until=latest_end(case, directive=directive_of(store, row.subject_id), now=now)
         if case.stage is CaseStage.GRANTED and case.needs_photographs
         else None,
+        consents=[
+            ConsentOnClaim(
+                consent_id=record.consent_id,
+                given_by=record.granted.authority.representative_id,
+                state=record.state_at(now).value,
+                purposes=list(record.purposes),
+                audience=list(record.audience),
+                expires_at=record.expires_at,
+            )
+            for record in consents_on(store, case)
+            if record.granted.authority is not None
+        ],
         liveness=LIVENESS_NOT_APPLICABLE,
         assurance=SubjectAssurance.CURATED,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter
@@ -13,18 +13,20 @@ from fastapi.responses import PlainTextResponse
 from api.approvals import answer_person, approval_from, approval_of, details_of
 from api.audit_events import AuditAction, note
 from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
+from api.authorities import ShownPerson, acts_for, refusal_problem, shown_person, stands
 from api.calls import Call
 from api.consents import (
-    append_event,
+    Likeness,
+    begin_consent,
     controller_of,
     end_consent,
+    happened,
     receipt_of,
     record_of,
-    withdraw_waiting_clips,
 )
 from api.engines import GENERATORS
 from api.errors import Problem
-from api.media import Erased, Sealed, templates_from_bytes
+from api.media import Erased, templates_from_bytes
 from api.schemas import (
     ConsentGiven,
     ConsentState,
@@ -41,24 +43,24 @@ from api.schemas import (
     TokenMade,
     UseRequest,
     UseRequests,
+    limits_of,
 )
 from api.service import Service, TheService
-from api.shreds import write_down_soon
-from api.statements import Said, check_of, said
+from api.statements import check_of, must_be_unused
 from api.status import status_ref
 from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import ApprovalRow, ChallengeRow, ConsentEventRow, ConsentRow, SessionRow, VerdictRow
 from consent import terms as agreed
 from consent import tokens
+from consent.authority import Act, AuthorityCode, refused
+from consent.authority_case import alike
 from consent.gate import Use, commit_template, what_would_be_allowed
 from consent.ledger import SALT_BYTES
 from consent.record import (
-    ConsentEvent,
     ConsentRecord,
     Party,
     RevokedBy,
     Standing,
-    fold,
     grant,
     narrow,
     renew,
@@ -66,8 +68,7 @@ from consent.record import (
     revoke,
     suspend,
 )
-from consent.scope import EVERY_BACKEND, Limits
-from consent.status_list import Status
+from consent.scope import EVERY_BACKEND
 from consent.terms import Purpose
 from liveness.policy import STRICT
 from liveness.session import SessionState
@@ -76,7 +77,6 @@ from liveness.verdict import Live
 
 router = APIRouter(prefix="/v1/consents", tags=["consent"], route_class=Call)
 
-_SHOWS_THE_FACE = frozenset({Purpose.CAMEO, Purpose.DIGITAL_DOUBLE})  # the purposes that need a portrait
 _NO_JOB = "0" * 64
 _OWN, _OWN_AGAIN = Stop(), Resumption()
 
@@ -90,12 +90,9 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         raise Problem("terms_unknown")
     with service.database.transaction() as store:
         session = _passed_session(store, body.session_id, person, now=now)
-        if store.consent_of_session(session.session_id) is not None:
-            raise Problem("consent_exists")
-        if Said.REFUSED in said(store, session.session_id):
-            raise Problem("consent_refused")
+        must_be_unused(store, session.session_id)
         live = _live(store, session)
-        kept = _opened(service, store, session.templates_id, "session_expired", owner=session.session_id)
+        templates = _content(service, store, session, session.templates_id)
         checked = check_of(store, session.session_id)
         salt = secrets.token_bytes(SALT_BYTES)
         granted = grant(
@@ -106,45 +103,17 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
             terms=terms,
             purposes=body.purposes,
             audience=body.audience,
-            limits=_limits(body.limits),
-            template_commitment=commit_template(kept, salt),
+            limits=limits_of(body.limits),
+            template_commitment=commit_template([t for t in templates_from_bytes(templates) if t is not None], salt),
             expires_at=body.expires_at,
             now=now,
             makers=body.makers,
             approval=body.approval,
             check_sha256=None if checked is None else checked.sha256,
         )
-        record = fold([granted])
-        key = service.vault.new_key(store, owner=granted.consent_id, now=now)
-        row = ConsentRow(
-            consent_id=granted.consent_id,
-            subject_id=session.subject_id,
-            app_key_id=session.app_key_id,
-            session_id=session.session_id,
-            challenge_id=live.challenge_id,
-            salt=salt,
-            data_key_id=key,
-            templates_id=_moved(service, store, session, session.templates_id, Sealed.TEMPLATES, key, now),
-            portrait_id=_moved(service, store, session, session.portrait_id, Sealed.PORTRAIT, key, now)
-            if _SHOWS_THE_FACE & set(granted.scope.purposes)
-            else None,
-            granted_at=now,
-            expires_at=record.expires_at,
-            destroy_by=record.destroy_by,
-        )
-        store.add(row)
-        written = append_event(store, service.keys, row, [granted], now=now)
-        store.give_status(row.consent_id, now=now)
-        manage = create_person_token(store, consent_id=row.consent_id, life=granted.scope.expires_at - now, now=now)
-        service.vault.destroy_key(store, session.data_key_id, now=now)
-        receipt = receipt_of(service, store, row, written, now=now)
-        store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
-    return ConsentGiven(
-        consent_id=row.consent_id,
-        record=written.record,
-        receipt=json.loads(receipt.to_json()),
-        manage_token=manage,
-    )
+        portrait = _content(service, store, session, session.portrait_id)
+        likeness = Likeness(templates=templates, portrait=portrait, salt=salt)
+        return begin_consent(service, store, granted, likeness, session, now=now)
 
 
 @router.get("/{consent_id}")
@@ -175,19 +144,18 @@ def take_back_part(consent_id: str, body: Narrowing, who: AnyCaller, service: Th
     """Take part of a consent back. It can only ever become less."""
     now = service.now()
     with service.database.transaction() as store:
-        row = _reachable(store, consent_id, who, change=True)
-        record = record_of(store, consent_id)
+        row, record, _ = _to_change(service, store, consent_id, who, Act.NARROW, now=now)
         event = narrow(
             record,
             purposes=body.purposes,
             audience=body.audience,
-            limits=None if body.limits is None else _limits(body.limits, record.limits),
+            limits=None if body.limits is None else limits_of(body.limits, record.limits),
             makers=body.makers,
             approval=body.approval,
             expires_at=body.expires_at,
             now=now,
         )
-        changed = _happened(store, service, row, record, event, now=now)
+        changed = happened(service, store, row, record, event, now=now)
         return _shown(store, service, row, changed, now=now)
 
 
@@ -220,13 +188,13 @@ def go_on(consent_id: str, body: Renewal, person: Subject, service: TheService) 
             same_person=STRICT.same_person.value,
             purposes=body.purposes,
             audience=body.audience,
-            limits=None if body.limits is None else _limits(body.limits, record.limits),
+            limits=None if body.limits is None else limits_of(body.limits, record.limits),
             makers=body.makers,
             approval=body.approval,
             expires_at=body.expires_at,
             now=now,
         )
-        _happened(store, service, row, record, event, now=now)
+        happened(service, store, row, record, event, now=now)
         written = store.consent_events(consent_id)[-1]
         manage = create_person_token(store, consent_id=consent_id, life=event.scope.expires_at - now, now=now)
         service.vault.destroy_key(store, session.data_key_id, now=now)  # compared, and of no further use
@@ -241,12 +209,13 @@ def go_on(consent_id: str, body: Renewal, person: Subject, service: TheService) 
 
 @router.post("/{consent_id}/suspend")
 def pause(consent_id: str, who: AnyCaller, service: TheService, body: Stop = _OWN) -> ConsentState:
-    """Nothing is permitted from now on, until who suspended it resumes it. For the person, the app, or an admin."""
-    now, by = service.now(), _party(who, body)
+    """Nothing is permitted from now on, until who suspended it resumes it. For the person, who speaks for them, the app, or an
+    admin."""
+    now = service.now()
     with service.database.transaction() as store:
-        row = _reachable(store, consent_id, who, change=True, admin=True)
-        record = record_of(store, consent_id)
-        changed = _happened(store, service, row, record, suspend(record, by=by, now=now), now=now)
+        row, record, actor = _to_change(service, store, consent_id, who, Act.SUSPEND, body=body, now=now)
+        event = suspend(record, by=actor.party, representative_id=actor.representative_id, now=now)
+        changed = happened(service, store, row, record, event, now=now)
         return _shown(store, service, row, changed, now=now)
 
 
@@ -255,12 +224,12 @@ def go_on_after_pause(
     consent_id: str, who: AnyCaller, service: TheService, body: Resumption = _OWN_AGAIN
 ) -> ConsentState:
     """End a suspension. What the person suspended, nobody else resumes."""
-    now, by = service.now(), _party(who, body)
-    of = by if body.of is None else Party(body.of)
+    now = service.now()
     with service.database.transaction() as store:
-        row = _reachable(store, consent_id, who, change=True, admin=True)
-        record = record_of(store, consent_id)
-        changed = _happened(store, service, row, record, resume(record, of=of, by=by, now=now), now=now)
+        row, record, actor = _to_change(service, store, consent_id, who, Act.RESUME, body=body, now=now)
+        of = actor.party if body.of is None else Party(body.of)
+        event = resume(record, of=of, by=actor.party, representative_id=actor.representative_id, now=now)
+        changed = happened(service, store, row, record, event, now=now)
         return _shown(store, service, row, changed, now=now)
 
 
@@ -269,11 +238,10 @@ def take_back(consent_id: str, who: AnyCaller, service: TheService) -> ConsentSt
     """End a consent, at once: templates and portrait are destroyed, clips withdrawn. Revoking twice changes nothing."""
     now = service.now()
     with service.database.transaction() as store:
-        row = _reachable(store, consent_id, who, change=True)
-        record = record_of(store, consent_id)
+        row, record, actor = _to_change(service, store, consent_id, who, Act.REVOKE, now=now)
         if record.revoked is None:
-            event = revoke(record, by=RevokedBy.SUBJECT if isinstance(who, Person) else RevokedBy.APP, now=now)
-            record = _happened(store, service, row, record, event, now=now)
+            event = revoke(record, by=actor.ends_as, representative_id=actor.representative_id, now=now)
+            record = happened(service, store, row, record, event, now=now)
             end_consent(service, store, row, event, now=now)
         return _shown(store, service, row, record, now=now)
 
@@ -302,7 +270,14 @@ def dry_run(consent_id: str, body: DryRun, who: AnyCaller, service: TheService) 
                     own_permit=None,
                     now=now,
                 )
-                codes = what_would_be_allowed(record, use, uses_so_far=uses, approval=approval, now=now)
+                codes = what_would_be_allowed(
+                    record,
+                    use,
+                    uses_so_far=uses,
+                    approval=approval,
+                    authority_stands=stands(service, store, record, purpose, now=now),
+                    now=now,
+                )
                 cases.append(DryRunCase(purpose=purpose, backend=backend, allowed=not codes, reasons=list(codes)))
     return DryRunResult(cases=cases)
 
@@ -350,7 +325,9 @@ def _answered(service: Service, person: Person, consent_id: str, request_id: str
         if asked is None or asked.consent_id != consent_id:
             raise Problem("not_found")
         if approved:
-            _must_hold(record_of(store, consent_id), now=now)
+            record = record_of(store, consent_id)
+            _must_hold(record, now=now)
+            _authority_must_stand(service, store, record, Purpose(asked.purpose), now=now)
         answer_person(store, asked, approved=approved, now=now)
         return _request(service, store, asked)
 
@@ -362,6 +339,14 @@ def _must_hold(record: ConsentRecord, *, now: datetime) -> None:
         raise Problem("consent_suspended")
     if not record.state_at(now).allows_use:
         raise Problem("consent_expired")
+
+
+def _authority_must_stand(
+    service: Service, store: Store, record: ConsentRecord, purpose: Purpose, *, now: datetime
+) -> None:
+    """Of a consent on somebody's behalf: asked now, not read from what the record says of it."""
+    if record.granted.authority is not None and not stands(service, store, record, purpose, now=now):
+        raise Problem("authority_invalid")
 
 
 def _request(service: Service, store: Store, row: ApprovalRow) -> UseRequest:
@@ -387,6 +372,7 @@ def token(consent_id: str, body: NewToken, who: AnyCaller, service: TheService) 
     with service.database.transaction() as store:
         _reachable(store, consent_id, who, change=True)
         record = record_of(store, consent_id)
+        _authority_must_stand(service, store, record, body.purpose, now=now)
         status = status_ref(store, service.settings, consent_id, now=now)
         jkt = store.backend_jkt(body.audience)
     made = tokens.issue(
@@ -428,35 +414,81 @@ def _opened(
     return tuple(template for template in templates_from_bytes(content) if template is not None)
 
 
-def _happened(
-    store: Store, service: Service, row: ConsentRow, record: ConsentRecord, event: ConsentEvent, *, now: datetime
-) -> ConsentRecord:
-    """Write an event, and where the consent stands after it."""
-    append_event(store, service.keys, row, [*record.events, event], now=now)
-    changed = record_of(store, row.consent_id)
-    row.expires_at, row.destroy_by = changed.expires_at, changed.destroy_by
-    if now < row.expires_at:  # renewed: its end is carried out again when it comes
-        row.expired_at = None
-    row.suspended_at = changed.suspended[0].at if changed.suspended else None
-    if bool(changed.suspended) != bool(record.suspended):
-        store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
-    if not _SHOWS_THE_FACE & set(changed.purposes):
-        service.vault.erase(store, row.portrait_id, now=now)
-    if changed.revoked is None:  # what follows a revocation reaches more than these
-        withdraw_waiting_clips(service, store, row, changed, now=now)
-    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
-    return changed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Actor:
+    """As whom somebody changes a consent. ``representative_id``: which one, where it is a representative."""
+
+    party: Party
+    representative_id: str | None = None
+
+    @property
+    def ends_as(self) -> RevokedBy:
+        match self.party:
+            case Party.SUBJECT:
+                return RevokedBy.SUBJECT
+            case Party.REPRESENTATIVE:
+                return RevokedBy.REPRESENTATIVE
+            case _:
+                return RevokedBy.APP
 
 
-def _party(who: Caller, body: Stop) -> Party:
-    """Who acts: the person, their app, or an admin on behalf of somebody."""
+def _to_change(
+    service: Service,
+    store: Store,
+    consent_id: str,
+    who: Caller,
+    act: Act,
+    *,
+    body: Stop = _OWN,
+    now: datetime,
+) -> tuple[ConsentRow, ConsentRecord, _Actor]:
+    """The consent, locked, and as whom the caller does that to it: with its own token, as its app, for a suspension as an
+    admin; or just shown live, as the person or as somebody who speaks for them. Nobody gives anything in this way."""
+    row = store.get(ConsentRow, consent_id)
+    if row is not None and isinstance(who, Person) and who.session_id not in (None, row.session_id):
+        if not store.authorities_of(row.subject_id):
+            raise Problem("not_found")
+        person = shown_person(service, store, who, now=now)
+        if person.app_key_id != row.app_key_id:
+            raise Problem("not_found")
+        refusal = acts_for(service, store, person, row.subject_id, act, now=now)  # locks claims, so before the consent
+        if refusal is not None:
+            raise refusal_problem(refusal)
+        row = store.get(ConsentRow, consent_id, lock=True) or row
+        if person.subject_id != row.subject_id:
+            return row, record_of(store, consent_id), _representative(person.subject_id)
+        if act is Act.RESUME and not _has_the_face(service, store, row, person):
+            raise refusal_problem(refused(AuthorityCode.ANOTHER_PERSON))
+        return row, record_of(store, consent_id), _Actor(party=Party.SUBJECT)
+    row = _reachable(store, consent_id, who, change=True, admin=act in (Act.SUSPEND, Act.RESUME))
+    record = record_of(store, consent_id)
+    return row, record, _holder(who, body, record)
+
+
+def _has_the_face(service: Service, store: Store, row: ConsentRow, person: ShownPerson) -> bool:
+    """Whether this live check shows whom the consent is about. Taking back does not wait for it; going on does: the app names
+    whose check it is, and what the person suspended is not for the app to resume."""
+    enrolled = _opened(service, store, row.templates_id, "consent_expired", owner=row.consent_id)
+    least = STRICT.same_person.value
+    return bool(person.templates) and all(any(alike(one, e, least) for e in enrolled) for one in person.templates)
+
+
+def _holder(who: Caller, body: Stop, record: ConsentRecord) -> _Actor:
+    """The person or whoever gave it for them, their app, or an admin on behalf of somebody."""
     if isinstance(who, KeyHolder) and who.role is Role.ADMIN:
         if body.on_behalf_of is None:
             raise Problem("request_invalid", "an admin says on whose behalf")
-        return Party(body.on_behalf_of)
+        return _Actor(party=Party(body.on_behalf_of))
     if body.on_behalf_of is not None:
         raise Problem("forbidden", "only an admin acts on behalf of others")
-    return Party.SUBJECT if isinstance(who, Person) else Party.APP
+    if isinstance(who, KeyHolder):
+        return _Actor(party=Party.APP)
+    basis = record.granted.authority
+    return _Actor(party=Party.SUBJECT) if basis is None else _representative(basis.representative_id)
+
+
+def _representative(representative_id: str) -> _Actor:
+    return _Actor(party=Party.REPRESENTATIVE, representative_id=representative_id)
 
 
 def _live(store: Store, session: SessionRow) -> Live:
@@ -467,15 +499,11 @@ def _live(store: Store, session: SessionRow) -> Live:
     return live_of(verdict, challenge_of(challenge))
 
 
-def _moved(
-    service: Service, store: Store, session: SessionRow, sealed_id: str | None, kind: Sealed, key: str, now: datetime
-) -> str:
-    """The same content under another key."""
+def _content(service: Service, store: Store, session: SessionRow, sealed_id: str | None) -> bytes:
     try:
-        content = service.vault.get(store, sealed_id, owner=session.session_id)
+        return service.vault.get(store, sealed_id, owner=session.session_id)
     except Erased:
         raise Problem("session_expired") from None
-    return service.vault.put(store, content, kind=kind, data_key_id=key, now=now)
 
 
 def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = False, admin: bool = False) -> ConsentRow:
@@ -497,22 +525,6 @@ def _reachable(store: Store, consent_id: str, who: Caller, *, change: bool = Fal
     if not mine:
         raise Problem("not_found")
     return row
-
-
-def _limits(given: LimitsGiven, before: Limits | None = None) -> Limits:
-    """What was given; what was not stays as it was ``before``."""
-    allowed = given.allowed_categories
-    wanted = Limits(
-        max_seconds=given.max_seconds,
-        forbidden_words=tuple(given.forbidden_words),
-        uses=given.uses,
-        forbidden_categories=tuple(given.forbidden_categories),
-        allowed_categories=None if allowed is None else tuple(allowed),
-        territories=tuple(given.territories),
-    )
-    if before is None:
-        return wanted
-    return replace(before, **{name: getattr(wanted, name) for name in given.model_fields_set})
 
 
 def _shown(store: Store, service: Service, row: ConsentRow, record: ConsentRecord, *, now: datetime) -> ConsentState:

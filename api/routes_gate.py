@@ -107,7 +107,7 @@ def complete(body: WorkDone, backend: Backend, service: TheService, request: Req
             raise Problem("permit_spent", "another output was handed in")
         if row.completed_at is None:
             row.completed_at, row.output_sha256 = now, body.output_sha256
-        why = withheld(store, permit, now=now)
+        why = withheld(service, store, permit, now=now)
     return WorkNoted(permit_id=permit.permit_id, completed_at=row.completed_at, release=why is None, code=why)
 
 

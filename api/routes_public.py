@@ -21,6 +21,7 @@ from consent import terms as agreed
 from consent.attempts import OutcomeKind
 from consent.content import NAMES
 from consent.status_list import MEDIA_TYPE
+from consent.terms import Reader
 
 router = APIRouter(route_class=Call)
 
@@ -29,12 +30,17 @@ _LATEST_S = 253_402_300_799  # the last second of the year 9999
 
 
 @router.get("/v1/terms/{language}", tags=["consent"])
-def terms(language: str) -> TermsShown:
-    """The exact words, their version and their hash. A consent names the hash of what was shown."""
+def terms(
+    language: str, reader: Annotated[Reader, Query(alias="for", description="whom the words are for")] = Reader.SUBJECT
+) -> TermsShown:
+    """The exact words, their version and their hash. A consent names the hash of what was shown. `?for=representative`: the
+    words for somebody who agrees on another's behalf."""
     if language not in agreed.languages():
         raise Problem("not_found", f"written in {', '.join(agreed.languages())}")
-    shown = agreed.current(language)
-    return TermsShown(version=shown.version, language=shown.language, text=shown.text, sha256=shown.sha256)
+    shown = agreed.current(language, reader)
+    return TermsShown(
+        version=shown.version, language=shown.language, reader=shown.reader, text=shown.text, sha256=shown.sha256
+    )
 
 
 @router.get("/v1/content-categories/{language}", tags=["consent"])

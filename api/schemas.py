@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,8 @@ from consent.authority import AuthorityType, QuorumRule, Relation, SubjectState
 from consent.content import ContentCategory
 from consent.directive import Wish
 from consent.purge import MOST_ASSETS, MOST_SIGNATURE_CHARS
-from consent.scope import ApprovalRule
-from consent.terms import Purpose
+from consent.scope import ApprovalRule, Limits
+from consent.terms import Purpose, Reader
 from liveness.digits import Language
 from liveness.policy import Path as LivenessPath
 
@@ -213,6 +214,7 @@ class SessionState(BaseModel):
 class TermsShown(Body):
     version: str
     language: str
+    reader: Reader = Field(description="whom these words are for")
     text: str
     sha256: str
 
@@ -231,6 +233,22 @@ class LimitsGiven(Body):
         max_length=300,
         description='ISO 3166 codes of where clips may be published; ["*"]: the world',
     )
+
+
+def limits_of(given: LimitsGiven, before: Limits | None = None) -> Limits:
+    """What was given; what was not stays as it was ``before``."""
+    allowed = given.allowed_categories
+    wanted = Limits(
+        max_seconds=given.max_seconds,
+        forbidden_words=tuple(given.forbidden_words),
+        uses=given.uses,
+        forbidden_categories=tuple(given.forbidden_categories),
+        allowed_categories=None if allowed is None else tuple(allowed),
+        territories=tuple(given.territories),
+    )
+    if before is None:
+        return wanted
+    return replace(before, **{name: getattr(wanted, name) for name in given.model_fields_set})
 
 
 Audience = Annotated[
@@ -294,7 +312,7 @@ class Resumption(Stop):
     """``of``: whose suspension ends; unset: one's own."""
 
     model_config = _example(of="app")
-    of: Literal["subject", "app", "controller", "authority", "review"] | None = None
+    of: Literal["subject", "representative", "app", "controller", "authority", "review"] | None = None
 
 
 class DryRun(Body):
@@ -914,6 +932,26 @@ class AuthorityObjection(Body):
     relation: Relation | None = Field(None, description="of somebody who is not on the list")
 
 
+class NewConsentForAnother(Body):
+    model_config = _example(
+        terms_sha256=_EXAMPLE_SHA256,
+        purposes=["digital_double"],
+        audience=["portrait"],
+        limits={"max_seconds": 30, "uses": 10},
+        makers=["estate-office"],
+        expires_at=_EXAMPLE_TIME,
+    )
+    terms_sha256: Sha256 = Field(
+        description="of the words that were shown: see /v1/terms/{language}?for=representative"
+    )
+    purposes: Purposes
+    audience: Audience
+    limits: LimitsGiven = LimitsGiven.model_validate({})
+    makers: Makers | None = Field(None, description="unset: only who gives it, by their own pseudonym")
+    approval: ApprovalRule = Field(ApprovalRule.NEVER, description="always: each use waits for a yes")
+    expires_at: AwareDatetime | None = Field(None, description="unset: a year from now, or when the claim lets it end")
+
+
 class AuthorityReason(Body):
     code: str
     text: str
@@ -933,6 +971,15 @@ class AuthorityFileShown(Body):
     sha256: str
     issuer: str | None = None
     shows: list[str] = []
+
+
+class ConsentOnClaim(Body):
+    consent_id: str
+    given_by: str = Field(description="the representative, by their pseudonym")
+    state: str
+    purposes: list[str]
+    audience: list[str]
+    expires_at: datetime
 
 
 class AuthorityState(Body):
@@ -975,6 +1022,7 @@ class AuthorityState(Body):
     granted_at: datetime | None = None
     valid_to: datetime | None = None
     consent_until: datetime | None = Field(None, description="the end that no consent given now may outlast")
+    consents: list[ConsentOnClaim] = Field([], description="given on this claim")
     liveness: str = Field(description="of the subject: never applicable here")
     assurance: str
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from api.consents import append_entry, controller_of
+from api.errors import Problem
 from api.service import Service
 from api.storage import Store, new_id
 from api.tables import SessionRow, StatementRow
@@ -39,6 +40,17 @@ class Said(StrEnum):
 def said(store: Store, session_id: str) -> set[str]:
     """The kinds of all statements in this session."""
     return {row.kind for row in store.statements(session_id)}
+
+
+def must_be_unused(store: Store, session_id: str) -> None:
+    """One live check, one consent at most, and none after a no.
+
+    Raises: Problem, codes ``consent_exists``, ``consent_refused``.
+    """
+    if store.consent_of_session(session_id) is not None:
+        raise Problem("consent_exists")
+    if Said.REFUSED in said(store, session_id):
+        raise Problem("consent_refused")
 
 
 def check_of(store: Store, session_id: str) -> CheckConsent | None:

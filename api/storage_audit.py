@@ -21,6 +21,7 @@ from api.tables import (
     AttemptTermRow,
     AuditEventRow,
     AuditViewRow,
+    AuthorityCaseRow,
     ChallengeRow,
     ClipConsentRow,
     ClipRow,
@@ -41,8 +42,7 @@ from api.tables import (
 )
 
 _ENDED_STATES = ("withdrawn", "terminated", "invalidated")
-EVERYBODY_FOR_THEMSELVES = "self"
-"""The only authority there is so far: each person agrees for themselves."""
+_FOR_THEMSELVES = "self"
 
 # one statement, so that all of it is seen at one moment
 _BOOKS = text("""
@@ -122,6 +122,13 @@ class Sought:
     actor_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+def _authority_of(consent_id: Any) -> Any:
+    """As whom a consent was given, by the event that gave it; those of schema 1 do not say, and are the person's own."""
+    body = func.convert_from(ConsentEventRow.body, "UTF8").cast(JSONB)
+    basis = select(func.coalesce(body["authority_party"]["type"].astext, _FOR_THEMSELVES))
+    return basis.where(ConsentEventRow.consent_id == consent_id, ConsentEventRow.number == 0).scalar_subquery()
 
 
 class AuditStore:
@@ -282,8 +289,6 @@ class AuditStore:
         """Consents with the state each is in, latest first."""
         if sought.reason is not None or sought.action is not None or sought.actor_id is not None:
             return []
-        if sought.authority not in (None, EVERYBODY_FOR_THEMSELVES):
-            return []
         last = (
             select(func.convert_from(ConsentEventRow.body, "UTF8").cast(JSONB)["event_state"].astext)
             .where(ConsentEventRow.consent_id == ConsentRow.consent_id)
@@ -309,6 +314,11 @@ class AuditStore:
             if sought.output_sha256 is not None:
                 under = under.where(PermitRow.output_sha256 == sought.output_sha256)
             found = found.where(under.exists())
+        if sought.authority is not None:
+            found = found.where(_authority_of(ConsentRow.consent_id) == sought.authority)
+            if sought.authority != _FOR_THEMSELVES:  # few have a claim about them: the records of others are not read
+                claimed = select(AuthorityCaseRow.subject_id).where(AuthorityCaseRow.kind == sought.authority)
+                found = found.where(ConsentRow.subject_id.in_(claimed))
         if sought.state is not None:
             ended = sought.state in _ENDED_STATES
             found = found.where(ConsentRow.revoked_at.is_not(None) if ended else ConsentRow.revoked_at.is_(None))

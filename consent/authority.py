@@ -127,6 +127,7 @@ class Act(StrEnum):
     GRANT = "grant"
     NARROW = "narrow"
     SUSPEND = "suspend"
+    RESUME = "resume"  # what the same one suspended; it lets something happen again, so it needs a face that is known
     REVOKE = "revoke"
 
 
@@ -179,6 +180,7 @@ class AuthorityCode(StrEnum):
     REVIEWER_REPEATED = "reviewer_repeated"
     DOSSIER_CHANGED = "dossier_changed"
     NO_VETO = "no_veto"
+    SIGNERS_ONLY = "signers_only"
     SUBJECT_SEEN_ALIVE = "subject_seen_alive"
     DIRECTIVE_FORBIDS = "directive_forbids"
     DIRECTIVE_UNCLEAR = "directive_unclear"
@@ -281,6 +283,10 @@ ADVICE: dict[AuthorityCode, Advice] = {
         "Only the person themself and the nearest relatives can object here. Write to the controller with other concerns.",
         "只有本人和最近顺位的亲属可以在此提出异议。其他意见请写信给控制者。",
     ),
+    AuthorityCode.SIGNERS_ONLY: Advice(
+        "Only someone who signed this case can do this. You can object instead, and take that back.",
+        "只有签署过本案的人可以办理。您可以改为提出异议，并可撤回异议。",
+    ),
     AuthorityCode.SUBJECT_SEEN_ALIVE: Advice(
         "This person was seen alive after the stated day. The case is stopped; tell the controller.",
         "该人在所述日期之后仍被证实健在。案件已停止，请告知控制者。",
@@ -312,8 +318,8 @@ ADVICE: dict[AuthorityCode, Advice] = {
         "签署人并未就这项用途签署。请另行提出写明该用途的案件。",
     ),
     AuthorityCode.AUDIENCE_TOO_WIDE: Advice(
-        "Name who may use it. Everyone is not possible on behalf of another.",
-        "请写明可以使用者。代他人同意时不能选择“所有人”。",
+        "Name who may use it and who may ask for it. Everyone is not possible on behalf of another.",
+        "请写明可以使用者和可以提出请求的人。代他人同意时不能选择“所有人”。",
     ),
     AuthorityCode.TERM_TOO_LONG: Advice("Choose an earlier end.", "请选择更早的到期日。"),
 }
@@ -482,7 +488,7 @@ LONGEST_CONSENT: Mapping[SubjectState, timedelta] = {
     SubjectState.INCAPACITATED: timedelta(days=365),
     SubjectState.DECEASED: timedelta(days=365),
 }
-"""Of one consent under an authority; it may be renewed while the authority stands."""
+"""Of one consent under an authority. It is not renewed: while the authority stands, another is given."""
 
 NEEDS_NOBODY_ELSE = frozenset({AuthorityType.AGENT})
 """Acts for somebody who can act: no photographs, no window."""

@@ -545,6 +545,7 @@ def authorise(
     shown: Shown | AuthorityRefusal,
     purposes: Iterable[Purpose],
     every_backend: bool,
+    every_maker: bool,
     expires_at: datetime,
     now: datetime,
 ) -> AuthorityBinding | AuthorityRefusal:
@@ -553,7 +554,7 @@ def authorise(
     1. The authority stands now.
     2. They are one of those who signed, and were shown live.
     3. Each purpose is one that everybody signed for, that may be allowed for such a person, and that the directive leaves.
-    4. Somebody in particular may use it, not everyone.
+    4. Somebody in particular may use it and ask for it, not everyone.
     5. It ends in time: see :func:`latest_end`.
     """
     asked = frozenset(purposes)
@@ -562,7 +563,7 @@ def authorise(
         codes.extend(shown.codes)
     if by not in case.signed:
         codes.append(AuthorityCode.PARTY_UNKNOWN)
-    if every_backend:  # 4
+    if every_backend or every_maker:  # 4
         codes.append(AuthorityCode.AUDIENCE_TOO_WIDE)
     latest = latest_end(case, directive=directive, now=now)
     if latest is not None and not now < expires_at <= latest:  # 5
@@ -651,10 +652,12 @@ def may_act(case: AuthorityCase, act: Act, *, by: str) -> AuthorityRefusal | Non
         return None
     if case.stage not in (CaseStage.GRANTED, CaseStage.SUSPENDED):
         return refused(AuthorityCode.NOT_GRANTED)
-    if case.stage is CaseStage.SUSPENDED and case.kind in NEEDS_NOBODY_ELSE:  # the person stopped their agent
+    if any(objection.by == case.subject_id for objection in case.open_objections):  # the person is there to decide
         return refused(AuthorityCode.SUSPENDED)
     if by not in case.signed and not may_veto(case.parties, by):
         return refused(AuthorityCode.NO_VETO)
+    if act is Act.RESUME and by not in case.signed:
+        return refused(AuthorityCode.SIGNERS_ONLY)
     return None
 
 

@@ -16,10 +16,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
 
-from consent.authority import AuthorityBinding
+from consent.authority import WITHHELD, AuthorityBinding
 from consent.canonical import is_sha256
 from consent.errors import ConsentInvalid
-from consent.scope import EVERYONE, ApprovalRule, Limits, Scope
+from consent.scope import EVERY_BACKEND, EVERYONE, ApprovalRule, Limits, Scope
 from consent.terms import Purpose
 from liveness.policy import Assurance, Path
 from liveness.verdict import CheckResult, Live
@@ -59,23 +59,27 @@ class ConsentState(StrEnum):
 class RevokedBy(StrEnum):
     """Who ended it, and so which state it ends in.
 
-    subject     the person: withdrawn.
-    app         the operator's server on the person's word: withdrawn.
-    controller  the organisation of its own accord: terminated.
-    review      the live check or the record turned out to be wrong: invalidated.
+    subject         the person: withdrawn.
+    representative  somebody who speaks for the person, on a claim or as their agent: withdrawn.
+    app             the operator's server on the person's word: withdrawn.
+    controller      the organisation of its own accord: terminated.
+    authority       the claim it was given on is over: terminated.
+    review          the live check or the record turned out to be wrong: invalidated.
     """
 
     SUBJECT = "subject"
+    REPRESENTATIVE = "representative"
     APP = "app"
     CONTROLLER = "controller"
+    AUTHORITY = "authority"
     REVIEW = "review"
 
     @property
     def state(self) -> ConsentState:
         match self:
-            case RevokedBy.SUBJECT | RevokedBy.APP:
+            case RevokedBy.SUBJECT | RevokedBy.REPRESENTATIVE | RevokedBy.APP:
                 return ConsentState.WITHDRAWN
-            case RevokedBy.CONTROLLER:
+            case RevokedBy.CONTROLLER | RevokedBy.AUTHORITY:
                 return ConsentState.TERMINATED
             case RevokedBy.REVIEW:
                 return ConsentState.INVALIDATED
@@ -84,30 +88,37 @@ class RevokedBy(StrEnum):
 class Party(StrEnum):
     """Who suspends or resumes.
 
-    subject     the person.
-    app         the operator's server on the person's word.
-    controller  the organisation of its own accord.
-    authority   a court or another authority, through the controller.
-    review      somebody doubts the live check or the record.
+    subject         the person.
+    representative  somebody who speaks for the person, on a claim or as their agent.
+    app             the operator's server on the person's word.
+    controller      the organisation of its own accord.
+    authority       a court or another authority, through the controller.
+    review          somebody doubts the live check or the record.
+    objection       somebody entitled objects to the claim it was given on.
     """
 
     SUBJECT = "subject"
+    REPRESENTATIVE = "representative"
     APP = "app"
     CONTROLLER = "controller"
     AUTHORITY = "authority"
     REVIEW = "review"
+    OBJECTION = "objection"
 
 
 MAY_RESUME: Mapping[Party, frozenset[Party]] = MappingProxyType(
     {
         Party.SUBJECT: frozenset({Party.SUBJECT}),
+        Party.REPRESENTATIVE: frozenset({Party.REPRESENTATIVE, Party.SUBJECT}),
         Party.APP: frozenset({Party.APP, Party.SUBJECT}),
         Party.CONTROLLER: frozenset({Party.CONTROLLER}),
         Party.AUTHORITY: frozenset({Party.AUTHORITY}),
         Party.REVIEW: frozenset({Party.REVIEW}),
+        Party.OBJECTION: frozenset({Party.OBJECTION}),
     }
 )
-"""Whose suspension may be ended by whom. What the person suspended, nobody else resumes."""
+"""Whose suspension may be ended by whom. What the person suspended, nobody else resumes. Of several representatives only the
+one who suspended resumes (:func:`consent.record.resume`)."""
 
 
 # --- which event may follow which ------------------------------------------------------------------------------------
@@ -360,6 +371,12 @@ class Granted:
             self.authority.valid_from <= self.at and self.scope.expires_at <= self.authority.valid_to
         ):
             raise ConsentInvalid("a consent lasts no longer than the authority it stands on", code="authority_invalid")
+        if self.authority is not None and (
+            EVERY_BACKEND in self.scope.audience
+            or EVERYONE in self.scope.makers
+            or WITHHELD[self.authority.subject_state] & set(self.scope.purposes)
+        ):
+            raise ConsentInvalid("nobody may allow that on another's behalf", code="authority_invalid")
         if self.schema == 1 and (self.controller.withdrawal or self.check_sha256 or self.number or self.authority):
             raise ConsentInvalid("schema 1 has no such members", code="schema_invalid")
         _check_schema(self.schema, self.scope)
@@ -410,12 +427,16 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspended:
-    """Nothing passes until whoever may resume it does."""
+    """Nothing passes until whoever may resume it does. ``representative_id``: which one, where a representative did it."""
 
     consent_id: str
     number: int
     at: datetime
     by: Party
+    representative_id: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_representative(self.representative_id, self.by is Party.REPRESENTATIVE)
 
     @property
     def kind(self) -> Kind:
@@ -431,8 +452,10 @@ class Resumed:
     at: datetime
     of: Party
     by: Party
+    representative_id: str | None = None
 
     def __post_init__(self) -> None:
+        _check_representative(self.representative_id, self.by is Party.REPRESENTATIVE)
         if self.by not in MAY_RESUME[self.of]:
             raise ConsentInvalid(f"what {self.of} suspended is not for {self.by} to resume", code="resume_not_allowed")
 
@@ -443,16 +466,20 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """It ended."""
+    """It ended. ``representative_id``: which one, where a representative did it."""
 
     consent_id: str
     number: int
     at: datetime
     by: RevokedBy
+    representative_id: str | None = None
     schema: int = 2
 
     def __post_init__(self) -> None:
+        _check_representative(self.representative_id, self.by is RevokedBy.REPRESENTATIVE)
         _check_schema(self.schema, None)
+        if self.schema == 1 and self.by in (RevokedBy.REPRESENTATIVE, RevokedBy.AUTHORITY):
+            raise ConsentInvalid("schema 1 has no such members", code="schema_invalid")
 
     @property
     def kind(self) -> Kind:
@@ -466,6 +493,13 @@ ConsentEvent = Requested | Deferred | Refused | Granted | Narrowed | Renewed | S
 def _check_ids(*names: str) -> None:
     if not all(_ID.fullmatch(name) for name in names):
         raise ConsentInvalid("an id is 1 to 200 letters, digits and _.:@/+-", code="id_invalid")
+
+
+def _check_representative(representative_id: str | None, by_one: bool) -> None:
+    if representative_id is not None:
+        _check_ids(representative_id)
+        if not by_one:
+            raise ConsentInvalid("only what a representative did names one", code="id_invalid")
 
 
 def _check_term(at: datetime, scope: Scope, live: LiveBinding) -> None:

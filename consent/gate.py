@@ -402,7 +402,7 @@ def _judge_token(use: Use, number: int, one: Presented, now: datetime) -> _Holdi
         return (GateCode.SCOPE_PURPOSE,)
     if record is None or not _is_of(token, record):
         return (GateCode.RECORD_MISSING,)
-    if record.granted.authority is not None and not one.authority_stands:
+    if _lacks_authority(record, one.authority_stands):
         return (GateCode.AUTHORITY_INVALID,)
     codes = _judge_record(use, record, one.uses_so_far, one.approval, now)
     waits = codes[-1] if codes and codes[-1] in _WAITS else None
@@ -436,12 +436,13 @@ def what_would_be_allowed(
     *,
     uses_so_far: int | None,
     approval: Approval | None = None,
+    authority_stands: bool = False,
     now: datetime,
 ) -> tuple[GateCode, ...]:
     """Why this consent would not allow this use; empty when it would. The rules are those of :func:`decide`, which looks at
     tokens and faces besides. Asks nobody, writes nothing, and never raises.
 
-    1. The request is one that can be judged.
+    1. The request is one that can be judged; where the consent was given on somebody's behalf, that authority stands.
     2. The consent was never revoked, is not suspended, and is in force now.
     3. It covers purpose, backend and who asks; length, words, number of uses, content and territory are within its limits;
        its live check is worth enough.
@@ -450,10 +451,17 @@ def what_would_be_allowed(
     try:
         if not _can_be_judged(use, (), 1.0, "dry-run", now):  # 1
             return (GateCode.GATE_ERROR,)
+        if _lacks_authority(record, authority_stands):
+            return (GateCode.AUTHORITY_INVALID,)
         return _judge_record(use, record, uses_so_far, approval, now)
     except Exception as error:  # whatever it is, it is not a yes
         log.error("a dry run failed on a %s", type(error).__name__)
         return (GateCode.GATE_ERROR,)
+
+
+def _lacks_authority(record: ConsentRecord, stands: bool) -> bool:
+    """It was given on somebody's behalf, and that does not stand. One that is over is over, whatever became of that."""
+    return record.granted.authority is not None and not stands and record.revoked is None
 
 
 def _judge_record(

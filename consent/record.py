@@ -62,7 +62,7 @@ from consent.events import (
 )
 from consent.keys import KeySet, SigningKey
 from consent.scope import EVERYONE, ApprovalRule, Limits, Scope
-from consent.terms import Purpose, Terms, by_sha256, current
+from consent.terms import Purpose, Reader, Terms, by_sha256, current
 from consent.territory import WORLD
 from liveness.errors import ContractMismatch
 from liveness.policy import Assurance, Path
@@ -129,7 +129,7 @@ RECORD_SCHEMAS = MappingProxyType({1: "mien-consent-record-1", 2: "mien-consent-
 DEFAULT_TERM = timedelta(days=365)  # as the terms say
 
 _MAX_EVENTS = 128
-_KEPT_FOR_STOPPING = 6  # places at the end for a suspension by each party and the revocation
+_KEPT_FOR_STOPPING = len(Party) + 1  # places at the end for a suspension by each party and the revocation
 _MAX_RECORD_CHARS = 2**20  # of a signed record, base64 and all
 
 _Names = TypeVar("_Names", bound=StrEnum)
@@ -279,16 +279,21 @@ def grant(
     makers: Iterable[str] = (EVERYONE,),
     approval: ApprovalRule = ApprovalRule.NEVER,
     check_sha256: str | None = None,
+    authority: AuthorityBinding | None = None,
 ) -> Granted:
     """A person, just shown live, agrees to these words and choices. ``expires_at=None`` means :data:`DEFAULT_TERM`.
 
+    ``authority``: of a consent on somebody's behalf (:func:`consent.authority_case.authorise`). ``live`` is then the
+    representative's own check, the words are those for representatives, the templates those of photographs.
+
     Raises:
-        ConsentInvalid: codes ``not_live``, ``live_not_fresh``, ``terms_unknown``, ``terms_outdated``,
+        ConsentInvalid: codes ``not_live``, ``live_not_fresh``, ``terms_unknown``, ``terms_unsuited``, ``terms_outdated``,
             ``purposes_empty``, ``purpose_unknown``, ``audience_invalid``, ``makers_invalid``, ``limits_invalid``,
-            ``territory_invalid``, ``category_unknown``, ``expiry_out_of_range``, ``id_invalid``, ``commitment_invalid``.
+            ``territory_invalid``, ``category_unknown``, ``expiry_out_of_range``, ``id_invalid``, ``commitment_invalid``,
+            ``authority_invalid``.
     """
     _check_live(live)
-    check_words(terms)
+    check_words(terms, Reader.SUBJECT if authority is None else Reader.REPRESENTATIVE)
     return Granted(
         consent_id=consent_id,
         at=now,
@@ -307,6 +312,7 @@ def grant(
         ),
         template_commitment=template_commitment,
         live=LiveBinding.bind(live),
+        authority=authority,
         check_sha256=check_sha256,
     )
 
@@ -316,12 +322,16 @@ def _check_live(live: Live) -> None:
         raise ConsentInvalid("a consent needs a Live verdict", code="not_live")
 
 
-def check_words(terms: Terms) -> None:
-    """Raises: ConsentInvalid when these words were never released (``terms_unknown``) or are today's no more
-    (``terms_outdated``)."""
+def check_words(terms: Terms, reader: Reader = Reader.SUBJECT) -> None:
+    """Raises: ConsentInvalid when these words were never released (``terms_unknown``), are for others than this reader
+    (``terms_unsuited``) or are today's no more (``terms_outdated``)."""
     if by_sha256(terms.sha256) != terms:
         raise ConsentInvalid("these terms were never released", code="terms_unknown")
-    if terms != current(terms.language):
+    if terms.reader is not reader:
+        raise ConsentInvalid(
+            f"these words are for a {terms.reader}, wanted those for a {reader}", code="terms_unsuited"
+        )
+    if terms != current(terms.language, reader):
         raise ConsentInvalid("these terms were replaced by a newer version", code="terms_outdated")
 
 
@@ -371,16 +381,19 @@ def renew(
 
     ``enrolled``: the templates of this consent. ``shown``: those of the new live check. ``same_person``: least cosine.
 
-    1. It stands: not suspended, expired or ended.
+    1. It stands: not suspended, expired or ended; and the person gave it themself. Nobody renews on another's behalf: while a
+       claim stands, its representatives agree anew.
     2. The check is live and fresh, was used for nothing in this record before, and the words are today's.
     3. Everyone shown in the new check is the person who enrolled.
     4. Nothing but the term is more than what stands.
 
     Raises:
-        ConsentInvalid: codes ``not_same_person``, ``live_reused``, ``not_within``, ``consent_revoked``,
+        ConsentInvalid: codes ``not_same_person``, ``live_reused``, ``not_within``, ``not_renewable``, ``consent_revoked``,
             ``consent_expired``, ``consent_suspended``, ``too_many_changes``, and those of :func:`grant`.
     """
     at = _may(record, Kind.RENEWED, now)  # 1
+    if record.granted.authority is not None:
+        raise ConsentInvalid("what was given on somebody's behalf is given anew, not renewed", code="not_renewable")
     _check_live(live)  # 2
     check_words(terms)
     if live.challenge_id in _challenges(record.events):
@@ -417,8 +430,9 @@ def _challenges(events: Sequence[ConsentEvent]) -> set[str]:
     return {event.live.challenge_id for event in events if isinstance(event, Granted | Renewed)}
 
 
-def suspend(record: ConsentRecord, *, by: Party, now: datetime) -> Suspended:
+def suspend(record: ConsentRecord, *, by: Party, representative_id: str | None = None, now: datetime) -> Suspended:
     """Nothing passes from now on, until this is resumed. The person can always do this while the consent stands.
+    ``representative_id``: who it is, of a representative.
 
     Raises:
         ConsentInvalid: codes ``already_suspended`` (by the same party), ``consent_revoked``, ``consent_expired``.
@@ -426,11 +440,19 @@ def suspend(record: ConsentRecord, *, by: Party, now: datetime) -> Suspended:
     at = _may(record, Kind.SUSPENDED, now)
     if by in {suspension.by for suspension in record.suspended}:
         raise ConsentInvalid(f"suspended by {by} already", code="already_suspended")
-    return Suspended(consent_id=record.consent_id, number=len(record.events), at=at, by=Party(by))
+    return Suspended(
+        consent_id=record.consent_id,
+        number=len(record.events),
+        at=at,
+        by=Party(by),
+        representative_id=representative_id,
+    )
 
 
-def resume(record: ConsentRecord, *, of: Party, by: Party, now: datetime) -> Resumed:
-    """End the suspension that ``of`` had made.
+def resume(
+    record: ConsentRecord, *, of: Party, by: Party, representative_id: str | None = None, now: datetime
+) -> Resumed:
+    """End the suspension that ``of`` had made. A representative ends their own only, not another representative's.
 
     Raises:
         ConsentInvalid: codes ``resume_not_allowed``, ``not_suspended`` (by that party), ``consent_revoked``,
@@ -439,17 +461,40 @@ def resume(record: ConsentRecord, *, of: Party, by: Party, now: datetime) -> Res
     at = _may(record, Kind.RESUMED, now)
     if of not in {suspension.by for suspension in record.suspended}:
         raise ConsentInvalid(f"not suspended by {of}", code="not_suspended")
-    return Resumed(consent_id=record.consent_id, number=len(record.events), at=at, of=Party(of), by=Party(by))
+    event = Resumed(
+        consent_id=record.consent_id,
+        number=len(record.events),
+        at=at,
+        of=Party(of),
+        by=Party(by),
+        representative_id=representative_id,
+    )
+    if _is_of_another_representative(record, event):
+        raise ConsentInvalid("another representative suspended it", code="resume_not_allowed")
+    return event
 
 
-def revoke(record: ConsentRecord, *, by: RevokedBy, now: datetime) -> Revoked:
+def _is_of_another_representative(record: ConsentRecord, event: Resumed) -> bool:
+    return event.by is event.of is Party.REPRESENTATIVE and not any(
+        (suspension.by, suspension.representative_id) == (event.of, event.representative_id)
+        for suspension in record.suspended
+    )
+
+
+def revoke(record: ConsentRecord, *, by: RevokedBy, representative_id: str | None = None, now: datetime) -> Revoked:
     """End a consent, also an expired one. Never fails for reasons of time: a clock that went back does not stop it.
 
     Raises:
         ConsentInvalid: code ``consent_revoked`` when it has ended already.
     """
     at = _may(record, Kind.REVOKED, now)
-    return Revoked(consent_id=record.consent_id, number=len(record.events), at=at, by=RevokedBy(by))
+    return Revoked(
+        consent_id=record.consent_id,
+        number=len(record.events),
+        at=at,
+        by=RevokedBy(by),
+        representative_id=representative_id,
+    )
 
 
 def _may(record: ConsentRecord, kind: Kind, now: datetime) -> datetime:
@@ -487,7 +532,7 @@ def fold(events: Sequence[ConsentEvent]) -> ConsentRecord:
     1. All are of one consent, numbered 0, 1, 2 ... without a gap, and time never goes back.
     2. Each may follow what was before it (:data:`TRANSITIONS`), with expiry by the times of the events.
     3. Every narrowing is less than what was left; every renewal is not more, but for its term, and has its own live check.
-    4. Nobody suspends twice, and what is resumed was suspended.
+    4. Nobody suspends twice, and what is resumed was suspended; by the same one, of representatives.
     5. It was granted.
 
     Raises:
@@ -536,6 +581,8 @@ def _applied(record: ConsentRecord | None, event: ConsentEvent, events: tuple[Co
                 wrong = "renews more than what stood"
             elif event.live.challenge_id in _challenges(record.events):
                 wrong = "stands on a live check that was used before"
+            elif record.granted.authority is not None:
+                wrong = "renews what was given on somebody's behalf"
             changed = replace(changed, scope=event.scope, renewed=event)
         case Suspended():
             if event.by in {suspension.by for suspension in record.suspended}:
@@ -545,6 +592,8 @@ def _applied(record: ConsentRecord | None, event: ConsentEvent, events: tuple[Co
             left = tuple(suspension for suspension in record.suspended if suspension.by != event.of)
             if left == record.suspended:
                 wrong = "resumes what was not suspended"
+            elif _is_of_another_representative(record, event):
+                wrong = "resumes what another representative suspended"
             changed = replace(changed, suspended=left)
         case Revoked():
             changed = replace(changed, revoked=event)
@@ -628,7 +677,7 @@ def _record_json(record: ConsentRecord) -> dict[str, Json]:
         "storage_locations": [granted.controller.storage_location],
         "processing_locations": [granted.controller.storage_location],
         "lawful_basis": "explicit_consent",
-        "collection_method": "live_check",
+        "collection_method": "live_check" if granted.authority is None else "curated_photographs",
         "processing_methods": ["compare_with_request", "generate_likeness"],
         "pii_types": ["face_picture", "face_template"],
         "special_category": "biometric",
@@ -728,14 +777,16 @@ def _event_json(event: ConsentEvent) -> dict[str, Json]:
                 "scope": _scope_json(event.scope, 2),
                 "live_check": _live_json(event.live),
             }
-        case Suspended():
-            return common | {"entity_id": event.by}
+        case Suspended() | Revoked():
+            return common | {"entity_id": event.by} | _representative_json(event.representative_id)
         case Resumed():
-            return common | {"entity_id": event.by, "of": event.of}
-        case Revoked():
-            return common | {"entity_id": event.by}
+            return common | {"entity_id": event.by, "of": event.of} | _representative_json(event.representative_id)
         case _:
             assert_never(event)
+
+
+def _representative_json(representative_id: str | None) -> dict[str, Json]:
+    return {} if representative_id is None else {"representative_id": representative_id}
 
 
 def _event_state(event: ConsentEvent) -> ConsentState:
@@ -887,13 +938,28 @@ def _event(members: Members) -> ConsentEvent:
                 live=_live(members.members("live_check")),
             )
         case Kind.SUSPENDED:
-            event = Suspended(consent_id=consent_id, number=number, at=at, by=_party(members, "entity_id"))
+            event = Suspended(
+                consent_id=consent_id,
+                number=number,
+                at=at,
+                by=_party(members, "entity_id"),
+                representative_id=_representative(members),
+            )
         case Kind.RESUMED:
             of, by = _party(members, "of"), _party(members, "entity_id")
-            event = Resumed(consent_id=consent_id, number=number, at=at, of=of, by=by)
+            event = Resumed(
+                consent_id=consent_id, number=number, at=at, of=of, by=by, representative_id=_representative(members)
+            )
         case Kind.REVOKED:
             ended_by = _one_of(RevokedBy, members.text("entity_id"))
-            event = Revoked(consent_id=consent_id, number=number, at=at, by=ended_by, schema=schema)
+            event = Revoked(
+                consent_id=consent_id,
+                number=number,
+                at=at,
+                by=ended_by,
+                representative_id=_representative(members),
+                schema=schema,
+            )
         case _:
             assert_never(kind)
     members.end()
@@ -904,6 +970,10 @@ def _event(members: Members) -> ConsentEvent:
 
 def _party(members: Members, name: str) -> Party:
     return _one_of(Party, members.text(name))
+
+
+def _representative(members: Members) -> str | None:
+    return members.text("representative_id") if members.has("representative_id") else None
 
 
 def _text_or_none(members: Members, name: str) -> str | None:

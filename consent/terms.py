@@ -31,6 +31,17 @@ class Purpose(StrEnum):
     TRAINING = "training"
 
 
+class Reader(StrEnum):
+    """Whom a text is for.
+
+    subject         the person whose likeness it is.
+    representative  who agrees on behalf of somebody who cannot, on a granted claim.
+    """
+
+    SUBJECT = "subject"
+    REPRESENTATIVE = "representative"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """A text as it was shown. ``language`` is ``en`` or ``zh`` (Simplified Chinese); ``sha256`` in hex."""
@@ -39,9 +50,10 @@ class Terms:
     language: str
     text: str = field(repr=False)
     sha256: str
+    reader: Reader = Reader.SUBJECT
 
 
-def _terms(version: str, language: str, source: str) -> Terms:
+def _terms(version: str, language: str, source: str, reader: Reader = Reader.SUBJECT) -> Terms:
     """Source lines that only wrap are joined, so that a page can set the text at any width."""
     joint = "" if language == "zh" else " "
     lines: list[str] = []
@@ -52,7 +64,7 @@ def _terms(version: str, language: str, source: str) -> Terms:
         else:
             lines[-1] += joint + line.strip()
     text = unicodedata.normalize("NFC", "\n".join(lines) + "\n")
-    return Terms(version=version, language=language, text=text, sha256=sha256_hex(text.encode("utf-8")))
+    return Terms(version=version, language=language, text=text, sha256=sha256_hex(text.encode("utf-8")), reader=reader)
 
 
 def languages() -> tuple[str, ...]:
@@ -60,14 +72,14 @@ def languages() -> tuple[str, ...]:
     return tuple(dict.fromkeys(terms.language for terms in VERSIONS))
 
 
-def current(language: str) -> Terms:
-    """The newest text in this language.
+def current(language: str, reader: Reader = Reader.SUBJECT) -> Terms:
+    """The newest text in this language for that reader.
 
     Raises:
         ConsentInvalid: code ``terms_unknown`` when there is none; another language is never put in its place.
     """
     for terms in reversed(VERSIONS):
-        if terms.language == language:
+        if (terms.language, terms.reader) == (language, reader):
             return terms
     raise ConsentInvalid(f"terms are written in {', '.join(languages())}", code="terms_unknown")
 
@@ -458,11 +470,208 @@ _ZH_2026_12 = """
 关投诉。联系方式写在您的同意记录中。
 """
 
+_EN_FOR_REPRESENTATIVES_2026_12 = """
+# The face of somebody you speak for
+
+Version representative-2026-12
+
+These words are for you if you speak for somebody who cannot agree themself: as the guardian of a child, as the guardian of
+someone under a court's care, or as executor, heir or licensee of someone who has died. They ask you whether a digital
+double of that person may be made. Nothing is decided for you: every choice starts as "no".
+
+"We" and "us" mean the organisation that is named, with its contact, as the controller in the consent record. It answers
+for everything described here. "The service" means the Mien software that it runs. "The person" is the one whose face it
+is; "you" are the one who agrees.
+
+## Whether you can agree
+
+Only on a claim that was granted: everyone who must agree has signed, two reviewers have looked at the papers and the
+photographs, and after a death the time for objections is over. You must be one of those who signed. You cannot agree for
+an adult who can decide, not even as their agent.
+
+The person's own word stands above yours. What they said in their lifetime, after a check of their own face, is the most
+that can be allowed, and what they forbade cannot be allowed by anyone. If a person who was said to have died is seen alive,
+everything stops.
+
+Agreeing is your free choice. If you refuse, nobody loses anything but the double.
+
+## Checking your face
+
+You do a live check of your own face, just before you agree, so that it is certain that it was you. It follows Part A of the
+words "Your face, your consent", which you are shown with it. The pictures and templates of your face are destroyed as soon
+as you have agreed. The result of the check and a fingerprint (a hash) of the recording stay in the consent record, and so
+does the made-up name under which you signed.
+
+Nobody checks the face of the person in this way. The record says so: "liveness: not applicable".
+
+## Making and using the double
+
+What is kept. One of the photographs that both reviewers approved, and face templates made from those photographs. A face
+template is a list of numbers made from a face. It is biometric data. Both are encrypted with a key that belongs to this
+consent alone.
+
+Why. So that clips can be made in which a made picture of the person speaks or moves, and so that every request to make one
+can be checked: each face in it must match someone for whom exactly that use was agreed.
+
+What it may be used for. Each purpose is off until you turn it on, and only purposes that everybody signed for can be
+turned on:
+
+- Cameo (cameo): short, light clips. Not possible for a child.
+- Digital double (digital_double): longer clips in which the double speaks or acts.
+- Voice (voice): a made voice that sounds like the person.
+- Advertising (advertising): promoting goods, services or causes. Only for someone who has died.
+- Training (training): improving or making AI models with the person's data. Only for someone who has died.
+
+Who may use it. Only the generators that you name. "Every generator" is not possible for another.
+
+Who may ask. Only people whom you name; if you name nobody, only you. "Everyone" is not possible for another. You can also
+say that you want to be asked each time: then no clip is made before you said yes to that clip. If you do not answer, the
+answer is no.
+
+Limits. You can set the longest clip, words that the double must not say, what clips must not be about (or what alone
+they may be about), the countries where they may be published, and how many clips may be made.
+
+How long. At most one year, for a child at most five years and never past the 18th birthday, and never longer than the claim
+stands. It also ends three years after you agreed or last took part of it back, if that is earlier. It is not renewed: while
+the claim stands, you can agree anew.
+
+What is always true. Every clip carries a visible label that it was made by AI and a signed, machine-readable mark
+that says so. The person's name is in neither. Each clip needs a fresh permission from the service, and each request and
+each answer is written down. Nobody is told how similar a face is; they learn only whether they may go on.
+
+What we do not do. We do not sell the person's face or templates. We do not search for the person in other pictures. We do
+not give the templates to the generators.
+
+## Changing your mind
+
+You can pause everything, take back a part, or withdraw, at any time, in one step, without giving a reason and at no cost.
+Others can stop it too: the person, anyone who signed, and any nearest relative. Once a relative objects, nothing is made
+until they take it back. When the claim ends, every consent on it ends. Withdrawing takes effect at once:
+
+- No new clip is permitted, and clips still being made are stopped before they are released.
+- The picture and the templates are destroyed by destroying the key that opens them, in backups too.
+- Clips that were already released stay marked as made by AI. Ask the controller to have them taken down; the service
+  can tell which clips were made under this consent.
+
+Withdrawing does not make wrong what was done before it.
+
+## When a child comes of age
+
+On the 18th birthday what you agreed to ends, whatever this consent says, and the picture and templates are destroyed. From
+then on only the person decides. They can see all that was made, and ask the controller to have it taken down.
+
+## What stays as proof
+
+The consent record (what you agreed to, for whom, on what basis, when, and for how long; under made-up names, without a
+picture) is signed, and you receive it with a receipt. The service's ledger, which others can check, holds only scrambled
+codes (salted hashes) that prove the record existed and was not changed. We keep the record for as long as we may have to
+prove that you agreed or withdrew, as the law at the place named in the record requires.
+
+## Rights
+
+You can ask the controller to see what is held about you and, as far as the law lets you ask for the person, about them, to
+correct it, to have it deleted, and to receive a copy. You can complain to the data protection authority where you live. The
+contact is in the consent record.
+"""
+
+_ZH_FOR_REPRESENTATIVES_2026_12 = """
+# 您所代表之人的面容
+
+版本 representative-2026-12
+
+如果您代表一位无法自己同意的人，本文供您阅读：您可能是未成年人的监护人、经法院指定照护之人的监护人，或者已故者的遗嘱执
+行人、继承人或被许可人。本文请您决定，是否可以制作该人的数字分身。我们不会替您做决定：每一项选择一开始都是“否”。
+
+“我们”指同意记录中列为控制者（个人信息处理者）并写明联系方式的组织，由其对本文所述的一切负责。“本服务”指该组织运行
+的 Mien 软件。“本人”指面容所属之人；“您”指作出同意的人。
+
+## 您是否可以同意
+
+只有在案件已经核准时才可以：必须同意的人都已签署，两位审核人查看过文件和照片；如本人已故，异议期也已届满。您必须是签署
+人之一。您不能替能够自己决定的成年人同意，作为其代理人也不可以。
+
+本人的意愿高于您的意愿。本人生前在核实面容之后所作的表示，是可以允许的最大范围；本人所禁止的，任何人都不能允许。如果被
+称已故的人被证实健在，一切立即停止。
+
+是否同意由您自由决定。拒绝同意，除了没有数字分身以外，任何人都不会有任何损失。
+
+## 核实您的面容
+
+在同意之前，您要完成对您自己面容的真人核验，以确定作出同意的正是您。核验依照随之向您出示的《您的面容，由您同意》第一部
+分进行。您一旦同意，您的面部图片和人脸模板即被销毁。核验的结果、录像的指纹（哈希值）以及您签署时所用的代号保留在同意记
+录中。
+
+本人的面容不经过这种核验。记录中写明：“liveness: not applicable”（真人核验不适用）。
+
+## 制作和使用数字分身
+
+保存什么。两位审核人都认可的照片中的一张，以及由这些照片算出的人脸模板。人脸模板是由面容算出的一串数字，属于生物识别信
+息。两者都用一把只属于这份同意的密钥加密。
+
+为什么。为了制作由本人的虚拟形象说话或活动的短片，也为了核查每一次制作请求：其中的每一张脸，都必须与已就这一具体用途获
+得同意的人相符。
+
+可以用来做什么。每项用途在您打开之前都是关闭的，而且只能打开所有人都签署过的用途：
+
+- 客串（cameo）：简短、轻松的短片。不能代未成年人允许。
+- 数字分身（digital_double）：由分身说话或表演的较长短片。
+- 声音（voice）：合成的、听起来像本人的声音。
+- 广告（advertising）：宣传商品、服务或主张。仅限已故者。
+- 训练（training）：用本人的数据改进或制作人工智能模型。仅限已故者。
+
+谁可以使用。只有您指定的生成程序。代他人同意时不能选择“所有生成程序”。
+
+谁可以提出请求。只有您指定的人；如果一个都不指定，就只有您。代他人同意时不能选择“所有人”。您也可以要求每次都先征求
+您的意见：在您同意某一段短片之前，不会制作这段短片。您不答复，即为不同意。
+
+限制。您可以设定短片的最长时间、分身不得说出的词语、短片不得涉及的内容（或只能涉及的内容）、可以发布的国家或地区，以及
+最多可以制作多少段短片。
+
+期限。最长一年；未成年人最长五年，且绝不超过其十八岁生日；并且绝不超过案件的有效期。如果自您同意或最后一次收回其中一部分
+起满三年的日期更早，则届时终止。不予续期：案件有效期间，您可以重新同意。
+
+始终如此的事。每段短片都带有“由人工智能生成”的可见标识，以及经过签名、机器可读的标记。两者都不含本人的姓名。每段短片
+都需要本服务新的许可，每次请求和每次答复都有记录。没有人会被告知一张脸有多相似，他们只知道能否继续。
+
+我们不做的事。我们不出售本人的面容或人脸模板；不在其他图片中搜寻本人；不把人脸模板交给生成程序。
+
+## 改变主意
+
+您可以随时一步暂停一切、收回一部分或全部撤回，无需理由，也不收取费用。其他人也可以使其停止：本人、任何一位签署人，以及
+任何一位最近顺位的亲属。一旦有亲属提出异议，在其撤回异议之前，不会制作任何内容。案件终止时，以其为依据的所有同意一并终
+止。撤回立即生效：
+
+- 不再许可新的短片；正在制作的短片在发布之前停止。
+- 销毁密钥，从而销毁图片和人脸模板，备份中的也一样。
+- 已经发布的短片仍带有“由人工智能生成”的标识。您可以要求控制者将其下架；本服务能够查明哪些短片是在这份同意之下
+  制作的。
+
+撤回不影响撤回之前基于同意所做之事的效力。
+
+## 未成年人成年之时
+
+到十八岁生日那天，无论这份同意如何写，您所同意的一切即告终止，图片和人脸模板随之销毁。此后只由本人决定。本人可以查看所
+制作的一切，并可以要求控制者将其下架。
+
+## 留作证明的内容
+
+同意记录（您为谁、依据什么、同意了什么、何时同意、为期多久；使用代号，不含图片）经过签名，并连同回执交给您。本服务可供他
+人查验的账本里只有打乱的代码（加盐哈希值），用来证明记录曾经存在且未被改动。在我们可能需要证明您曾同意或撤回的期间，我
+们按照记录中所写地点的法律要求保存这份记录。
+
+## 权利
+
+您可以要求控制者让您查阅所保存的与您有关的信息，并在法律允许您代本人提出的范围内，查阅与本人有关的信息，予以更正、删
+除，并提供副本。您也可以向居住地的个人信息保护主管机关投诉。联系方式写在同意记录中。
+"""
+
 VERSIONS: tuple[Terms, ...] = (
     _terms("2026-11", "en", _EN_2026_11),
     _terms("2026-11", "zh", _ZH_2026_11),
     _terms("2026-12", "en", _EN_2026_12),
     _terms("2026-12", "zh", _ZH_2026_12),
+    _terms("representative-2026-12", "en", _EN_FOR_REPRESENTATIVES_2026_12, Reader.REPRESENTATIVE),
+    _terms("representative-2026-12", "zh", _ZH_FOR_REPRESENTATIVES_2026_12, Reader.REPRESENTATIVE),
 )
 """Every text ever released, oldest first."""
 

@@ -113,6 +113,7 @@ def consent(world: World, path: str, ref: str, colour: tuple[int, int, int], **c
         "purposes": (Purpose.VOICE,),
         "audience": ("studio",),
         "limits": Limits(max_seconds=30),
+        "makers": ("estate-office",),
         "expires_at": world.clock() + timedelta(days=30),
     }
     with world.service.database.transaction() as store:
@@ -165,6 +166,7 @@ def test_a_consent_on_it_is_given_by_the_face_that_signed(world: World) -> None:
         (consent(world, path, "widow", GREEN), "another_person"),
         (consent(world, path, "stranger", GREEN), "party_unknown"),
         (consent(world, path, "widow", ALICE, audience=("*",)), "audience_too_wide"),
+        (consent(world, path, "widow", ALICE, makers=("*",)), "audience_too_wide"),
         (consent(world, path, "widow", ALICE, purposes=(Purpose.TRAINING,)), "purpose_not_asked"),
         (consent(world, path, "son", BOB, expires_at=world.clock() + timedelta(days=366)), "term_too_long"),
     ):

@@ -102,6 +102,7 @@ def wanted(case: AuthorityCase, **changes: object) -> object:
         "shown": shown("again", at=now),  # type: ignore[arg-type]
         "purposes": (Purpose.DIGITAL_DOUBLE,),
         "every_backend": False,
+        "every_maker": False,
         "expires_at": now + 30 * DAY,  # type: ignore[operator]
         "now": now,
     }

@@ -212,7 +212,7 @@ class Families(RuleBasedStateMachine):
             given = authorise(
                 settle(case, directive=self.directive, seen_live_at=self.alive, now=self.now),
                 directive=self.directive, by=party.party_id, shown=shown("x", at=self.now), purposes=(Purpose.VOICE,),
-                every_backend=False, expires_at=self.now + 200 * DAY, now=self.now,
+                every_backend=False, every_maker=False, expires_at=self.now + 200 * DAY, now=self.now,
             )  # fmt: skip
             if isinstance(given, AuthorityBinding):
                 self._must_stand(case, Purpose.VOICE)

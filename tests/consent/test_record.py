@@ -261,7 +261,7 @@ def test_a_consent_that_is_over_cannot_be_narrowed() -> None:
 
 def test_there_is_always_room_for_the_revocation() -> None:
     often = record(max_seconds=3600)
-    for seconds in range(3599, 3599 - 121, -1):
+    for seconds in range(3599, 3599 - 119, -1):
         often = fold([*often.events, narrow(often, limits=Limits(max_seconds=seconds), now=NOW)])
     with pytest.raises(ConsentInvalid) as caught:
         narrow(often, limits=Limits(max_seconds=1), now=NOW)

@@ -6,15 +6,19 @@ from datetime import timedelta
 
 import pytest
 
+from consent.authority import LONGEST_CONSENT, WITHHELD, SubjectState
 from consent.errors import ConsentInvalid
+from consent.majority import GUARDIAN_ENDS_AT
 from consent.record import DEFAULT_TERM, IDLE, LONGEST_TERM
-from consent.terms import VERSIONS, Purpose, by_sha256, current, languages
+from consent.terms import VERSIONS, Purpose, Reader, by_sha256, current, languages
 
 RELEASED = [
     ("2026-11", "en", "3157f7f69a7cd7a9225fe83ef6c9cec5fa366a958dff96b4ea76167e5f4d5ced"),
     ("2026-11", "zh", "62ceeb1d813016cc511b4ff559ba7ea5e0aa02d0bc22edf75b7cbf0110635539"),
     ("2026-12", "en", "a8a696665275fa93227a5aedcef4ae742c36548b48e360262ae28dcfcff94414"),
     ("2026-12", "zh", "38b61c4d7d1a77844dc066737892ef229567a7a1c12425b464ef3716ce5f4a7c"),
+    ("representative-2026-12", "en", "9a65ebc818661d4e6b29e94b9b97d871a7891984c9950133f92f657c80cd18b5"),
+    ("representative-2026-12", "zh", "c4df68634fe52d8033852328e73aef379e6827631f2510905e801a93d1e0d8e9"),
 ]
 
 
@@ -50,8 +54,28 @@ def test_what_the_text_promises_about_time_is_what_the_rules_do() -> None:
     assert timedelta(days=3 * 365) == IDLE
 
 
-def test_both_languages_say_the_same_number_of_things() -> None:
-    english, chinese = current("en"), current("zh")
+def test_what_representatives_are_told_is_what_the_rules_do() -> None:
+    english, chinese = (current(language, Reader.REPRESENTATIVE).text for language in ("en", "zh"))
+    assert LONGEST_CONSENT[SubjectState.DECEASED].days == LONGEST_CONSENT[SubjectState.INCAPACITATED].days == 365
+    assert LONGEST_CONSENT[SubjectState.MINOR].days == 5 * 365
+    assert GUARDIAN_ENDS_AT == 18
+    assert "At most one year, for a child at most five years and never past the 18th birthday" in english
+    assert "最长一年；未成年人最长五年，且绝不超过其十八岁生日" in chinese
+    for purpose in Purpose:
+        for_the_dead_only = {SubjectState.MINOR, SubjectState.INCAPACITATED} <= {
+            state for state, withheld in WITHHELD.items() if purpose in withheld
+        }
+        line = next(line for line in english.splitlines() if f"({purpose.value})" in line)
+        assert ("Only for someone who has died." in line) is for_the_dead_only
+        line = next(line for line in chinese.splitlines() if f"（{purpose.value}）" in line)
+        assert ("仅限已故者。" in line) is for_the_dead_only
+    assert "Not possible for a child." in next(line for line in english.splitlines() if "(cameo)" in line)
+    assert Purpose.CAMEO in WITHHELD[SubjectState.MINOR] - WITHHELD[SubjectState.INCAPACITATED]
+
+
+@pytest.mark.parametrize("reader", Reader)
+def test_both_languages_say_the_same_number_of_things(reader: Reader) -> None:
+    english, chinese = current("en", reader), current("zh", reader)
     assert english.version == chinese.version
     assert english.text.count("\n## ") == chinese.text.count("\n## ")
     assert english.text.count("\n- ") == chinese.text.count("\n- ")
