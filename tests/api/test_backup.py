@@ -26,6 +26,7 @@ from api.settings import Settings
 from api.shreds import ShredListMissing
 from api.sweeping import sweep
 from api.tables import ConsentRow, DataKeyRow
+from consent.ledger import SALT_BYTES
 from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
 
@@ -176,6 +177,40 @@ def test_data_whose_key_was_destroyed_after_the_backup_is_unreadable_and_its_fil
         with again.service.database.transaction() as store, pytest.raises(Erased):
             again.service.vault.get(store, sealed_id, owner="clp_1")
         assert not list((again.service.settings.var / "media").rglob(sealed_id))
+
+
+def test_who_had_everything_deleted_after_the_backup_is_deleted_again(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """Also what no data key closes: the salts that link them to the log, their tokens, and the app's name for them."""
+    gone, kept = world.consent(), world.consent(world.shown_live(BOB, "user-2"))
+    token = world.token(gone)
+    world.ask(tokens=[token])
+    out = backup()
+    assert world.call("DELETE", "/v1/subject", gone["manage_token"]).status_code == 200
+    with restored(out) as (again, figures):
+        assert figures["people_deleted"] == 1
+        with again.service.database.engine.connect() as connection:
+            salt = text("SELECT salt FROM consents WHERE consent_id = :id")
+            assert connection.scalar(salt, {"id": gone["consent_id"]}) == b""
+            assert len(connection.scalar(salt, {"id": kept["consent_id"]})) == SALT_BYTES
+            named = text("SELECT count(*) FROM attempt_entries WHERE salt IS NOT NULL")
+            assert connection.scalar(named) == 0
+        assert again.call("GET", "/v1/subject/uses", gone["manage_token"]).status_code == 401
+        assert again.call("GET", "/v1/subject/uses", kept["manage_token"]).status_code == 200
+        assert state(again, kept) == "given"
+        once = again.shown_live(ALICE, "user-1")
+        assert again.consent(once)["consent_id"] != gone["consent_id"]
+        assert verify_ledger(again.service.settings)["valid"]
+
+
+def test_who_was_deleted_before_the_backup_is_not_deleted_twice(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    assert world.call("DELETE", "/v1/subject", world.consent()["manage_token"]).status_code == 200
+    with restored(backup()) as (again, figures):
+        assert figures["people_deleted"] == 0
+        assert verify_ledger(again.service.settings)["entries"] == 2  # granted and revoked, and no more
 
 
 def test_without_the_shred_list_nothing_comes_back_or_every_consent_ends(
