@@ -39,7 +39,7 @@ from api.engines import Bounded, FaceEngines, WhenNeeded
 from api.erasure import erase_again
 from api.files import FileGone, Files, open_files
 from api.keys import KeyRing
-from api.ledger import append
+from api.ledger import append, checkpoint_now
 from api.media import file_of
 from api.service import Service, wall_clock
 from api.settings import Settings
@@ -215,6 +215,7 @@ def restore(
                 ended = _apply(service, store, shreds, end_all=end_all_consents)
                 store.spend_permits(now=service.now())  # some may have been spent since
                 _queue_again(service, store)
+                checkpoint_now(service, store, now=service.now())  # or the log looks shorter than it was shown
                 put_back = _put_back(store, files, source, manifest, done)  # 5
             begin_shred_list(files)
             while write_down(database, files):

@@ -248,6 +248,20 @@ def test_the_log_keeps_the_entries_since_the_backup_where_they_were(
         assert state(again, first) == "terminated"
 
 
+def test_the_log_is_not_shown_shorter_than_it_was(world: World, backup: Callable[[], Path], restored: Restored) -> None:
+    """A witness that saw the log before takes a shorter one for a rollback."""
+
+    def size(world: World) -> int:
+        return int(world.call("GET", "/v1/log/checkpoint").text.splitlines()[1])
+
+    consent = world.consent()
+    out = backup()
+    revoke(world, consent)
+    shown = size(world)
+    with restored(out) as (again, _):
+        assert size(again) >= shown
+
+
 def test_a_shred_list_that_lost_entries_is_not_taken(
     world: World, backup: Callable[[], Path], restored: Restored
 ) -> None:
