@@ -123,7 +123,8 @@ def write_down(database: Database, files: Files) -> int:
 def write_down_soon(database: Database, files: Files) -> None:
     """After a commit, so that a revocation is outside the database at once; when it fails, the sweep does it."""
     try:
-        write_down(database, files)
+        while write_down(database, files) == _AT_ONCE:
+            pass
     except Exception as error:
         log.warning("the shred list was not written and will be tried again: %s", type(error).__name__)
 

@@ -27,6 +27,9 @@ from api.shreds import ShredListMissing
 from api.sweeping import sweep
 from api.tables import ConsentRow, DataKeyRow
 from consent.ledger import SALT_BYTES
+from consent.merkle import edge_of
+from consent.note import read_checkpoint, read_note
+from consent.tlog_proof import read_tlog_proof
 from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
 
@@ -260,6 +263,21 @@ def test_the_log_is_not_shown_shorter_than_it_was(world: World, backup: Callable
     shown = size(world)
     with restored(out) as (again, _):
         assert size(again) >= shown
+
+
+def test_what_a_checkpoint_covers_is_not_lost_with_the_database(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """Questions to the gate that no sweep has seen yet, under a checkpoint that somebody asked for."""
+    consent = world.consent()
+    out = backup()
+    assert world.call("DELETE", "/v1/subject", consent["manage_token"]).status_code == 200
+    world.ask(tokens=[])
+    shown = world.call("GET", f"/v1/consents/{consent['consent_id']}", "app").json()["receipt"]
+    checkpoint = read_checkpoint(read_note(read_tlog_proof(shown["proof"]).checkpoint).text)
+    assert checkpoint.size == 4  # granted, revoked, a question and its answer
+    with restored(out) as (again, _), again.service.database.transaction() as store:
+        assert edge_of(checkpoint.size, store.nodes).root() == checkpoint.root
 
 
 def test_a_shred_list_that_lost_entries_is_not_taken(
