@@ -12,7 +12,7 @@ Restoring, in this order:
 3. the database is empty
 4. in one transaction: all rows; then the entries of the log since, as they were; then every data key that was destroyed since
    is destroyed, and every consent that was taken back since, in part or whole, ends, with its clips; so does one with a limited
-   number of uses: uses since are not known
+   number of uses: uses since are not known; and who had everything deleted since is deleted again
 5. the files of keys that live go back to the storage, before that transaction commits
 
 When the list is lost with the storage, nobody can say what was revoked since: then all consents end, or nothing is restored.
@@ -36,9 +36,10 @@ from api.app import open_service
 from api.consents import append_event, end_consent, record_of
 from api.database import open_database, upgrade
 from api.engines import Bounded, FaceEngines, WhenNeeded
+from api.erasure import erase_again
 from api.files import FileGone, Files, open_files
 from api.keys import KeyRing
-from api.ledger import append
+from api.ledger import append, checkpoint_now
 from api.media import file_of
 from api.service import Service, wall_clock
 from api.settings import Settings
@@ -215,6 +216,7 @@ def restore(
                 ended = _apply(service, store, shreds, end_all=end_all_consents)
                 store.spend_permits(now=service.now())  # some may have been spent since
                 _queue_again(service, store)
+                checkpoint_now(service, store, now=service.now())  # or the log looks shorter than it was shown
                 put_back = _put_back(store, files, source, manifest, done)  # 5
             begin_shred_list(files)
             while write_down(database, files):
@@ -349,6 +351,8 @@ def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool
         for data_key_id in store.keys_living(listed[first : first + _AT_ONCE]):
             service.vault.destroy_key(store, data_key_id, now=now)
             destroyed += 1
+    people = sorted({shred.shredded_id for shred in shreds if shred.kind is Shredded.PERSON})
+    deleted = erase_again(service, store, people, now=now)  # first, so that their records say that it was them
     reached: dict[str, int] = {}
     for shred in shreds:
         if shred.kind is Shredded.CONSENT:
@@ -366,7 +370,7 @@ def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool
             append_event(store, keys, row, [*record.events, event], now=now)
             end_consent(service, store, row, event, now=now)
             ended += 1
-    return {"keys_destroyed": destroyed, "consents_ended": ended}
+    return {"keys_destroyed": destroyed, "consents_ended": ended, "people_deleted": deleted}
 
 
 def _queue_again(service: Service, store: Store) -> None:

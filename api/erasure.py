@@ -7,14 +7,16 @@ without the salt that links them to the log, the log, and the gate's books under
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 
 from api.audit_events import AuditAction, note
 from api.auth import Person
 from api.consents import append_event, end_consent, record_of
-from api.persons import Self
 from api.service import Service
+from api.shreds import Shredded, write_down_soon
 from api.storage import Store
+from api.storage_audit import Sought
 from api.tables import SubjectRow
 from consent.record import ConsentEvent, RevokedBy, revoke
 
@@ -52,19 +54,21 @@ KEPT = (
 )
 
 
-def erase(service: Service, store: Store, me: Self, by: Person, *, now: datetime) -> dict[str, int]:
-    """Delete a person, in one transaction; gives how much was deleted, by kind.
+def erase(service: Service, store: Store, subject_id: str, by: Person | None, *, now: datetime) -> dict[str, int]:
+    """Delete a person, in one transaction; gives how much was deleted, by kind. ``by``: ``None`` when it is done again after a
+    restore, on what they asked for before.
 
     1. consents that hold are withdrawn; each consent's key is destroyed, and with it templates, portrait and clips
     2. the salts that link their entries in the log to them are destroyed
     3. keys of all their live checks: recordings and what was made from them
     4. details of verdicts, fingerprints, device keys, tokens, kept answers
     5. the app's name for them: whoever comes under it later is somebody new
+    6. it goes into the shred list, so that no backup brings back what only rows held
     """
-    consents = store.consents_of_subject(me.subject_id)
+    consents = store.consents_of_subject(subject_id)
     store.lock_consents(row.consent_id for row in consents)
-    sessions = store.sessions_of_subject(me.subject_id)
-    clips = store.clips_of_subject(me.subject_id)
+    sessions = store.sessions_of_subject(subject_id)
+    clips = store.clips_of_subject(subject_id)
     keys = [
         *(row.data_key_id for row in consents),
         *(row.data_key_id for row in sessions),
@@ -82,13 +86,27 @@ def erase(service: Service, store: Store, me: Self, by: Person, *, now: datetime
             ended += 1
         service.vault.destroy_key(store, row.data_key_id, now=now)
         row.salt = b""  # 2
-    store.forget_statement_salts(me.subject_id)
+    store.forget_statement_salts(subject_id)
     for session in sessions:  # 3
         service.vault.destroy_key(store, session.data_key_id, now=now)
-    gone = store.forget_subject(me.subject_id)  # 4
-    subject = store.get(SubjectRow, me.subject_id, lock=True)
+    gone = store.forget_subject(subject_id)  # 4
+    subject = store.get(SubjectRow, subject_id, lock=True)
     if subject is not None:  # 5
         subject.reference = secrets.token_bytes(32)
+    store.shred(Shredded.PERSON, subject_id, at=now)  # 6
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     deleted = {"consents_withdrawn": ended, "keys_destroyed": open_before - len(store.live_keys(keys))} | gone
-    note(store, AuditAction.DATA_DELETED, by=by, now=now, subject_id=me.subject_id, more=dict(deleted))
+    note(store, AuditAction.DATA_DELETED, by=by, now=now, subject_id=subject_id, more=dict(deleted))
     return deleted
+
+
+def erase_again(service: Service, store: Store, subject_ids: Iterable[str], *, now: datetime) -> int:
+    """What these people had deleted is there again, from a backup of before: delete it again. Gives how many it was of."""
+    again = 0
+    for subject_id in subject_ids:
+        asked = Sought(subject_id=subject_id, action=AuditAction.DATA_DELETED)
+        if store.get(SubjectRow, subject_id) is None or store.search_events(asked, after=None, most=1):
+            continue  # of after the backup, or deleted before it
+        erase(service, store, subject_id, None, now=now)
+        again += 1
+    return again

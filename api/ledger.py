@@ -15,7 +15,7 @@ from pathlib import Path
 from api.errors import Problem
 from api.service import Service
 from api.settings import SettingsInvalid
-from api.shreds import Shredded, log_shred_id
+from api.shreds import Shredded, log_shred_id, write_down_soon
 from api.storage import Store
 from api.tables import LogCheckpointRow, LogCosignatureRow
 from consent.errors import LedgerBroken, NoteInvalid
@@ -92,7 +92,8 @@ def catch_up(service: Service) -> int:
 
 def _signed(service: Service, store: Store, *, now: datetime) -> LogCheckpointRow:
     """A checkpoint of the tree as it is. Never one that contradicts the one before: what is stored for that one must still
-    have its root. Every key of the service signs, so that who knows only an older one can follow.
+    have its root. Every key of the service signs, so that who knows only an older one can follow. What it covers goes outside the
+    database before anybody is shown it: a log restored from a backup must not be shorter, or another.
 
     Raises:
         LedgerBroken: when the stored tree is not that which was signed.
@@ -109,6 +110,7 @@ def _signed(service: Service, store: Store, *, now: datetime) -> LogCheckpointRo
     note = Note(text=checkpoint.text, signatures=signatures).to_text()
     row = LogCheckpointRow(size=size, root=checkpoint.root, note=note, at=now)
     store.add(row)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     return row
 
 

@@ -72,7 +72,7 @@ def delete(person: Subject, service: TheService) -> Erasure:
     now = service.now()
     with service.database.transaction() as store:
         me = persons.who_asks(store, person)
-        deleted = erase(service, store, me, person, now=now)
+        deleted = erase(service, store, me.subject_id, person, now=now)
     return Erasure(deleted=deleted, kept=[{"what": what, "why": why, "until": until} for what, why, until in KEPT])
 
 

@@ -1,10 +1,10 @@
 """The shred list: what was destroyed or taken back, written down outside the database, so that no backup revives it.
 
-Whoever destroys a data key or takes back a consent writes a row into ``shreds`` in the same transaction. Those rows go, within
-seconds, into small files below ``shreds/`` in the storage of sealed files, which are only ever added to (small ones are put
-together). An entry is an id, what it is an id of, and when: it tells nothing about anybody. Restoring a backup applies the list
-before anything is served (see :mod:`api.backup`). Entries of the log are in it as well: a log that forgot some, and then wrote
-others in their places, would contradict the receipts that people hold.
+Whoever destroys a data key, takes back a consent or deletes a person writes a row into ``shreds`` in the same transaction.
+Those rows go, within seconds, into small files below ``shreds/`` in the storage of sealed files, which are only ever added to
+(small ones are put together). An entry is an id, what it is an id of, and when: it tells nothing about anybody. Restoring a
+backup applies the list before anything is served (see :mod:`api.backup`). Entries of the log are in it as well: a log that
+forgot some, and then wrote others in their places, would contradict the receipts that people hold.
 
 The list has an id of its own, which backups name: an empty new storage does not pass for an empty list.
 """
@@ -41,6 +41,7 @@ class Shredded(StrEnum):
     KEY = "key"  # a data key, destroyed
     LOG = "log"  # an entry of the log: its index, kind and digest; not shredded, but it must not be lost either
     CONSENT = "consent"  # an event that took a consent back, in part or whole: the consent's id and the event's number
+    PERSON = "person"  # somebody had everything deleted: their pseudonym, which nobody has any more
 
 
 class ShredListMissing(Exception):
@@ -122,7 +123,8 @@ def write_down(database: Database, files: Files) -> int:
 def write_down_soon(database: Database, files: Files) -> None:
     """After a commit, so that a revocation is outside the database at once; when it fails, the sweep does it."""
     try:
-        write_down(database, files)
+        while write_down(database, files) == _AT_ONCE:
+            pass
     except Exception as error:
         log.warning("the shred list was not written and will be tried again: %s", type(error).__name__)
 

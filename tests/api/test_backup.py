@@ -26,6 +26,10 @@ from api.settings import Settings
 from api.shreds import ShredListMissing
 from api.sweeping import sweep
 from api.tables import ConsentRow, DataKeyRow
+from consent.ledger import SALT_BYTES
+from consent.merkle import edge_of
+from consent.note import read_checkpoint, read_note
+from consent.tlog_proof import read_tlog_proof
 from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
 
@@ -178,6 +182,40 @@ def test_data_whose_key_was_destroyed_after_the_backup_is_unreadable_and_its_fil
         assert not list((again.service.settings.var / "media").rglob(sealed_id))
 
 
+def test_who_had_everything_deleted_after_the_backup_is_deleted_again(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """Also what no data key closes: the salts that link them to the log, their tokens, and the app's name for them."""
+    gone, kept = world.consent(), world.consent(world.shown_live(BOB, "user-2"))
+    token = world.token(gone)
+    world.ask(tokens=[token])
+    out = backup()
+    assert world.call("DELETE", "/v1/subject", gone["manage_token"]).status_code == 200
+    with restored(out) as (again, figures):
+        assert figures["people_deleted"] == 1
+        with again.service.database.engine.connect() as connection:
+            salt = text("SELECT salt FROM consents WHERE consent_id = :id")
+            assert connection.scalar(salt, {"id": gone["consent_id"]}) == b""
+            assert len(connection.scalar(salt, {"id": kept["consent_id"]})) == SALT_BYTES
+            named = text("SELECT count(*) FROM attempt_entries WHERE salt IS NOT NULL")
+            assert connection.scalar(named) == 0
+        assert again.call("GET", "/v1/subject/uses", gone["manage_token"]).status_code == 401
+        assert again.call("GET", "/v1/subject/uses", kept["manage_token"]).status_code == 200
+        assert state(again, kept) == "given"
+        once = again.shown_live(ALICE, "user-1")
+        assert again.consent(once)["consent_id"] != gone["consent_id"]
+        assert verify_ledger(again.service.settings)["valid"]
+
+
+def test_who_was_deleted_before_the_backup_is_not_deleted_twice(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    assert world.call("DELETE", "/v1/subject", world.consent()["manage_token"]).status_code == 200
+    with restored(backup()) as (again, figures):
+        assert figures["people_deleted"] == 0
+        assert verify_ledger(again.service.settings)["entries"] == 2  # granted and revoked, and no more
+
+
 def test_without_the_shred_list_nothing_comes_back_or_every_consent_ends(
     world: World, backup: Callable[[], Path], restored: Restored, tmp_path: Path
 ) -> None:
@@ -211,6 +249,35 @@ def test_the_log_keeps_the_entries_since_the_backup_where_they_were(
             assert store.entries(0, 3) == before
         assert again.call("GET", f"/v1/consents/{second['consent_id']}", "app").status_code == 404
         assert state(again, first) == "terminated"
+
+
+def test_the_log_is_not_shown_shorter_than_it_was(world: World, backup: Callable[[], Path], restored: Restored) -> None:
+    """A witness that saw the log before takes a shorter one for a rollback."""
+
+    def size(world: World) -> int:
+        return int(world.call("GET", "/v1/log/checkpoint").text.splitlines()[1])
+
+    consent = world.consent()
+    out = backup()
+    revoke(world, consent)
+    shown = size(world)
+    with restored(out) as (again, _):
+        assert size(again) >= shown
+
+
+def test_what_a_checkpoint_covers_is_not_lost_with_the_database(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """Questions to the gate that no sweep has seen yet, under a checkpoint that somebody asked for."""
+    consent = world.consent()
+    out = backup()
+    assert world.call("DELETE", "/v1/subject", consent["manage_token"]).status_code == 200
+    world.ask(tokens=[])
+    shown = world.call("GET", f"/v1/consents/{consent['consent_id']}", "app").json()["receipt"]
+    checkpoint = read_checkpoint(read_note(read_tlog_proof(shown["proof"]).checkpoint).text)
+    assert checkpoint.size == 4  # granted, revoked, a question and its answer
+    with restored(out) as (again, _), again.service.database.transaction() as store:
+        assert edge_of(checkpoint.size, store.nodes).root() == checkpoint.root
 
 
 def test_a_shred_list_that_lost_entries_is_not_taken(
