@@ -41,6 +41,7 @@ from tests.api.test_status import place
 from tests.api.test_worker import WallClock
 
 _GIVE_UP_S = 60.0
+_MOST_BEFORE_S = 0.2  # so that the change does not always come when everyone has just been answered
 _REFUSALS = 3  # of each asker after the change, before it stops
 
 
@@ -134,7 +135,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         load = askers(world, there, [question(world, one) for one in standing], each=max(1, arguments.load), keep=False)
         begun = time.monotonic()
         changes = [
-            withdrawn(world, there, one, kind, at=number % arguments.apis, each=1)
+            withdrawn(world, there, one, kind, at=number % arguments.apis, each=1, chance=chance)
             for number, (kind, one) in enumerate(zip(wanted, given, strict=True))
         ]
         took, loaded = time.monotonic() - begun, sum(one.count for one in load)
@@ -143,7 +144,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for one in load:
             one.join(_GIVE_UP_S)
         crowded = [
-            withdrawn(world, there, one, "revoke", at=number % arguments.apis, each=4)
+            withdrawn(world, there, one, "revoke", at=number % arguments.apis, each=4, chance=chance)
             for number, one in enumerate(consents(world, there, arguments.crowded))
         ]
         listed = status_lists(world, there, consents(world, there, 20))
@@ -229,19 +230,22 @@ def load_alone(world: World, there: Running, standing: list[Given], arguments: a
     ]
 
 
-def withdrawn(world: World, there: Running, given: Given, kind: str, *, at: int, each: int) -> Change:
+def withdrawn(
+    world: World, there: Running, given: Given, kind: str, *, at: int, each: int, chance: random.Random
+) -> Change:
     """Change one consent at process ``at`` while the others are asked about it."""
     asking = askers(world, there, [question(world, given)], each=each, but=at)
     word, body = KINDS[kind]
     line = there.line(at, given.manage)
     try:
-        eventually(lambda: all(any(one.decision for one in asker.answers) for asker in asking))
+        wait_for(lambda: all(any(one.decision for one in asker.answers) for asker in asking))
+        time.sleep(chance.random() * _MOST_BEFORE_S)
         sent = time.monotonic()
         status, said = line.call("POST", f"/v1/consents/{given.consent_id}/{word}", body)
         answered = time.monotonic()
         if status != 200:
             raise RuntimeError(f"{kind} was answered with {status} {said}")
-        eventually(lambda: all(refusals(asker.answers, answered) >= _REFUSALS for asker in asking))
+        wait_for(lambda: all(refusals(asker.answers, answered) >= _REFUSALS for asker in asking))
     finally:
         line.close()
         for asker in asking:
@@ -267,7 +271,7 @@ def refusals(answers: list[Asked], since: float) -> int:
     return sum(not_allowed(one) and one.sent > since for one in list(answers))
 
 
-def eventually(what: Callable[[], bool]) -> None:
+def wait_for(what: Callable[[], bool]) -> None:
     ends = time.monotonic() + _GIVE_UP_S
     while not what():
         if time.monotonic() > ends:
@@ -307,39 +311,41 @@ def status_lists(world: World, there: Running, given: list[Given]) -> list[Figur
 
 
 def clips_of(world: World, there: Running, count: int) -> list[Figure]:
-    """Clips in the queue, and under way, when their consent ends; and what is left of the person's templates."""
-    queued, stopped, shredded, listed = [], [], [], []
+    """A clip under way and two in the queue behind it, when their consents end; and what is left of the person's templates."""
+    took: dict[str, list[float]] = {what: [] for what in ("under way", "revoked", "suspended", "shredded", "listed")}
     database = world.service.database
     for _ in range(count):
-        running_now, *waiting = consents(world, there, len(there.workers) + 2)
-        clip_ids = [
-            ordered(world, [token_for_portrait(world, one)]) for one in (running_now, *waiting)
-        ]  # the workers take the first ones; the last waits
-        eventually(lambda: state(world, clip_ids[0])["state"] == "running")  # noqa: B023
-        for clip_id, one, took in ((clip_ids[-1], waiting[-1], queued), (clip_ids[0], running_now, stopped)):
-            line = there.line(1, one.manage)
+        given = consents(world, there, len(there.workers) + 2)
+        *begun, revoked, suspended = [(one, ordered(world, [token_for_portrait(world, one)])) for one in given]
+        wait_for(lambda: state(world, begun[0][1])["state"] == "running")  # noqa: B023
+        for (one, clip_id), word, what in (
+            (suspended, "suspend", "suspended"),
+            (revoked, "revoke", "revoked"),
+            (begun[0], "revoke", "under way"),
+        ):
             sent = time.monotonic()
-            line.call("POST", f"/v1/consents/{one.consent_id}/revoke")
-            line.close()
-            if took is queued:
-                eventually(lambda: state(world, clip_id)["state"] == "withdrawn")  # noqa: B023
+            world.call("POST", f"/v1/consents/{one.consent_id}/{word}", one.manage)
+            if what == "under way":
+                wait_for(lambda: jobs_of(database, clip_id) == 0)  # noqa: B023
             else:
-                eventually(lambda: jobs_of(database, clip_id) == 0)  # noqa: B023
-            took.append(time.monotonic() - sent)
-            eventually(lambda: living_keys(database, one.consent_id) == 0)  # noqa: B023
-            shredded.append(time.monotonic() - sent)
-            eventually(lambda: waiting_shreds(database) == 0)
-            listed.append(time.monotonic() - sent)
-        for one in waiting[:-1]:
+                wait_for(lambda: state(world, clip_id)["state"] == "withdrawn")  # noqa: B023
+            took[what].append(time.monotonic() - sent)
+            if word == "revoke":
+                wait_for(lambda: living_keys(database, one.consent_id) == 0)  # noqa: B023
+                took["shredded"].append(time.monotonic() - sent)
+                wait_for(lambda: waiting_shreds(database) == 0)
+                took["listed"].append(time.monotonic() - sent)
+        for one, _ in begun[1:]:
             world.call("POST", f"/v1/consents/{one.consent_id}/revoke", one.manage)
-        eventually(lambda: scalar(database, "SELECT count(*) FROM procrastinate_jobs") == 0)
-        if any(state(world, clip_id)["state"] != "withdrawn" for clip_id in clip_ids):
+        wait_for(lambda: scalar(database, "SELECT count(*) FROM procrastinate_jobs") == 0)
+        if any(state(world, clip_id)["state"] != "withdrawn" for _, clip_id in (*begun, revoked, suspended)):
             raise RuntimeError("a clip got past the withdrawal of its consent")
     return [
-        figure("clip in the queue: to withdrawn", queued, "<= 5"),
-        figure("clip under way: to its worker being free", stopped, "before release"),
-        figure("template key destroyed", shredded, "<= 60"),
-        figure("shred list written outside the database", listed, "<= 60"),
+        figure("clip in the queue: revoked to withdrawn", took["revoked"], "<= 5"),
+        figure("clip in the queue: suspended to withdrawn", took["suspended"], "<= 5"),
+        figure("clip under way: to its worker being free", took["under way"], "before release"),
+        figure("template key destroyed", took["shredded"], "<= 60"),
+        figure("shred list written outside the database", took["listed"], "<= 60"),
     ]
 
 

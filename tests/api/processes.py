@@ -59,7 +59,6 @@ class Child:
             self.process.stdin.close()
 
     def start_again(self) -> None:
-        """As whoever supervises it does."""
         self.kill()
         self.process = self._started()
 
@@ -182,6 +181,12 @@ class Running:
     apis: list[Child]
     workers: list[Child]
     ports: list[int] = field(default_factory=list)
+
+    def start_again(self) -> None:
+        """Whoever ended, as a supervisor does (``mien serve`` for its worker)."""
+        for child in (*self.apis, *self.workers):
+            if child.process.poll() is not None:
+                child.start_again()
 
     def line(self, number: int, key: str) -> Line:
         return Line(self.ports[number % len(self.ports)], key)
