@@ -44,8 +44,13 @@ lint: .venv/ready ## style, types and import rules
 TAKES := 10
 ATTEMPTS := 10
 REPORT :=
-bench: setup ## speed, and how well attacks are withstood: out/bench.json, out/pad.json and pictures in out/pad
+# How many events audit searches go over; `make bench EVENTS=1000000` needs some ten minutes and 4 GB for that part.
+EVENTS := 100000
+bench: setup ## speed, and how well attacks are withstood: out/bench*.json, out/pad.json and pictures in out/pad
 	@$(BIN)/python -m lab.bench --out out/bench.json
+	@$(BIN)/python -m benchmarks.log --json out/bench-log.json
+	@$(BIN)/python -m benchmarks.status_list --json out/bench-status-list.json
+	@$(BIN)/python -m benchmarks.audit_search $(EVENTS) --json out/bench-audit-search.json
 	@$(BIN)/mien corpus out/corpus --genuine $(TAKES) --attempts $(ATTEMPTS) --path standard,small_turns,no_speech
 	@$(BIN)/mien evaluate out/corpus --policy simulated --json out/pad.json \
 		--plots $(or $(basename $(REPORT)),out/pad) --report $(or $(REPORT),out/pad.md)

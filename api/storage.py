@@ -572,7 +572,8 @@ class Store(AuditStore):
 
     def stray_node(self) -> int | None:
         """The first entry under a stored subtree that is not complete yet: there should be none."""
-        return self._session.scalar(_STRAY_NODE)
+        found: int | None = self._session.scalar(_STRAY_NODE)
+        return found
 
     def checkpoints(self) -> Generator[tuple[int, bytes, str], None, None]:
         """Size, root and note, by size, a few thousand in memory at a time."""

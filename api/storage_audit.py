@@ -40,6 +40,8 @@ from api.tables import (
     StatementRow,
     VerdictRow,
 )
+from consent.attempts import OutcomeKind
+from consent.record import ConsentState
 
 _ENDED_STATES = ("withdrawn", "terminated", "invalidated")
 _FOR_THEMSELVES = "self"
@@ -215,7 +217,8 @@ class AuditStore:
 
     def written_without_entry(self) -> int | None:
         """The lowest index that something was written down for and that the log has not. One statement, so one moment."""
-        return self._session.scalar(_WITHOUT_ENTRY)
+        found: int | None = self._session.scalar(_WITHOUT_ENTRY)
+        return found
 
     def _in_order(self, found: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
         with self._session.execute(found.execution_options(yield_per=2048)) as rows:
@@ -289,6 +292,8 @@ class AuditStore:
         """Consents with the state each is in, latest first."""
         if sought.reason is not None or sought.action is not None or sought.actor_id is not None:
             return []
+        if sought.state in tuple(OutcomeKind):
+            return []
         last = (
             select(func.convert_from(ConsentEventRow.body, "UTF8").cast(JSONB)["event_state"].astext)
             .where(ConsentEventRow.consent_id == ConsentRow.consent_id)
@@ -322,6 +327,10 @@ class AuditStore:
         if sought.state is not None:
             ended = sought.state in _ENDED_STATES
             found = found.where(ConsentRow.revoked_at.is_not(None) if ended else ConsentRow.revoked_at.is_(None))
+            if sought.state == ConsentState.EXPIRED:  # what needs no event to be read narrows it down first
+                found = found.where(ConsentRow.expires_at <= now)
+            elif sought.state in (ConsentState.GIVEN, ConsentState.RENEWED):
+                found = found.where(ConsentRow.expires_at > now)
             found = found.where(state == sought.state)
         found = _page(found, ConsentRow.granted_at, ConsentRow.consent_id, sought, after, most)
         return [(row, str(shown)) for row, shown in self._session.execute(found)]

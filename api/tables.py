@@ -444,6 +444,7 @@ class PermitRow(Base):
     __table_args__ = (
         ForeignKeyConstraint(["attempt_id", "permit_id"], ["outcomes.attempt_id", "outcomes.permit_id"]),
         Index("ix_permits_issued_at", "issued_at", postgresql_where=text("checked_at IS NULL")),
+        Index("ix_permits_backend_permit_id", "backend", "permit_id"),
     )
     permit_id: Mapped[str] = mapped_column(primary_key=True)
     attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), unique=True)

@@ -37,6 +37,7 @@ from liveness.verdict import CheckResult, Live
 
 _ENTRIES = 100_000
 _SINGLE = 10_000  # of them one a transaction
+_ALONE = 500
 _BATCH = 1000
 _PROOFS = 300
 _QUESTIONS = 100
@@ -51,7 +52,7 @@ def main() -> None:
 def measure(count: int) -> list[Figure]:
     """All figures of a log of that many entries."""
     with fresh_service() as service:
-        figures = [_alone(service, 500)]
+        figures = [_alone(service, min(_ALONE, count // 8))]
         single = min(_SINGLE, count // 4)
         figures += [_at_once(service, single // 2, processes) for processes in (2, 4)]
         consent = _consent(service)
@@ -129,7 +130,7 @@ def _at_once(service: Service, number: int, processes: int) -> Figure:
 def _batches(service: Service, count: int, figures: list[Figure]) -> None:
     with service.database.transaction() as store:
         there = store.tree_size()
-    left = count - there
+    left = max(_BATCH, count - there)
 
     def run() -> None:
         for start in range(0, left, _BATCH):

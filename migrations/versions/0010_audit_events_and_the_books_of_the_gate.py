@@ -100,6 +100,8 @@ $$
 
 
 def upgrade() -> None:
+    # counting what is there takes longer than any other statement may: about a minute for a million questions
+    op.execute("SET LOCAL statement_timeout = 0")
     op.add_column("outcomes", sa.Column("kind", sa.Text(), sa.Computed(KIND, persisted=True), nullable=False))
     op.create_unique_constraint(op.f("uq_outcomes_attempt_id_permit_id"), "outcomes", ["attempt_id", "permit_id"])
     op.create_check_constraint("ck_outcomes_permit", "outcomes", "decision = (permit_id IS NOT NULL)")
@@ -113,6 +115,7 @@ def upgrade() -> None:
         ["attempt_id", "permit_id"],
     )
     op.create_index("ix_permits_issued_at", "permits", ["issued_at"], postgresql_where=sa.text("checked_at IS NULL"))
+    op.create_index("ix_permits_backend_permit_id", "permits", ["backend", "permit_id"])
     op.create_index("ix_attempts_at_attempt_id", "attempts", ["at", "attempt_id"])
     op.create_table(
         "gate_counts",
@@ -228,6 +231,7 @@ def downgrade() -> None:
     for table in ("audit_views", "openings", "audit_events", "attempt_entries", "attempt_terms", "gate_counts"):
         op.drop_table(table)
     op.drop_index("ix_attempts_at_attempt_id", table_name="attempts")
+    op.drop_index("ix_permits_backend_permit_id", table_name="permits")
     op.drop_index("ix_permits_issued_at", table_name="permits")
     op.drop_constraint(op.f("fk_permits_attempt_id_permit_id"), "permits", type_="foreignkey")
     op.drop_column("permits", "checked_at")
