@@ -573,9 +573,30 @@ def test_a_person_takes_along_what_was_agreed_for_them_but_not_the_check_of_who_
     assert f"consents/{for_them}/live-check.json" not in names
 
 
-def test_whoever_speaks_for_somebody_cannot_see_or_delete_their_whole_life(world: World) -> None:
+def test_whoever_agreed_sees_what_was_made_of_it_and_not_the_persons_whole_life(world: World) -> None:
     """Else one heir could delete, with everything, the person's own instruction that stands above the heirs."""
-    consent = given(world, granted(world))
-    for method, path in (("GET", "uses"), ("GET", "attempts"), ("GET", "admin-views"), ("GET", "export")):
-        assert code(world.call(method, f"/v1/subject/{path}", consent["manage_token"])) == "forbidden"
+    lifetime = world.consent(world.shown_live(GREEN, "gone-1"))
+    redeem(
+        world,
+        world.ask(tokens=[world.token(lifetime)], media=[world.media(png(GREEN))["media_id"]])["context"]["permit"],
+    )
+    world.clock.move(40 * DAY)
+    path = begun(world, died=(world.clock() - timedelta(days=1)).date().isoformat())
+    complete(world, path)
+    reviewed(world, path)
+    reviewed(world, path, world.key(Role.ADMIN, "admin-two"))
+    world.clock.move(14 * DAY)
+    consent = given(world, path)
+    token = world.token(consent)
+    assert redeem(world, asks(world, token)["context"]["permit"]).status_code == 200
+    assert codes(asks(world, token, purpose="voice"))[0] == "scope_purpose"
+    uses, tried = (
+        world.call("GET", f"/v1/subject/{what}", consent["manage_token"]).json()["results"]
+        for what in ("uses", "attempts")
+    )
+    assert [one["consent_id"] for one in uses] == [consent["consent_id"]]
+    assert sorted(one["outcome"] for one in tried) == ["permit", "refusal"]
+    assert {one for each in tried for one in each["consents"]} == {consent["consent_id"]}
+    for what in ("admin-views", "export"):
+        assert code(world.call("GET", f"/v1/subject/{what}", consent["manage_token"])) == "forbidden"
     assert code(world.call("DELETE", "/v1/subject", consent["manage_token"])) == "forbidden"
