@@ -47,9 +47,9 @@ TO_SPEAK = current("en", Reader.REPRESENTATIVE)
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Of an operator who wants estates, and says so."""
-    return replace(settings, minimum_assurance=SubjectAssurance.CURATED)
+    return replace(settings, minimum_assurance=getattr(request, "param", SubjectAssurance.CURATED))
 
 
 def asked(**changes: Any) -> dict[str, Any]:
@@ -134,6 +134,11 @@ def test_an_estate_agrees_and_the_gate_permits_that_and_nothing_more(world: Worl
     done = {"permit": permit, "output_sha256": "cd" * 32}
     assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["release"] is True
     assert world.call("GET", f"{path}/events", "app").json()["events"][-1]["step"] == "consent"
+
+
+@pytest.mark.parametrize("settings", [SubjectAssurance.WEB], indirect=True)
+def test_an_operator_who_asks_for_people_shown_live_gets_no_estates(world: World) -> None:
+    assert codes(asks(world, world.token(given(world, granted(world)))))[0] == "assurance_too_low"
 
 
 def test_the_evidence_says_that_the_subject_was_not_shown_live(world: World) -> None:
@@ -233,6 +238,7 @@ def test_an_objection_stops_it_at_once_until_it_is_lifted_and_a_withdrawal_for_e
     done = {"permit": spent, "output_sha256": "cd" * 32}
     assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["release"] is False
     assert status(world, consent) is Status.SUSPENDED
+    assert [one["state"] for one in world.call("GET", path, "app").json()["consents"]] == ["suspended"]
     assert [one.by for one in record_of(world, consent).suspended] == [Party.OBJECTION]
     wanted = {"audience": "studio", "purpose": "digital_double", "ttl_s": 60}
     assert code(change(world, consent, "tokens", "app", **wanted)) == "authority_invalid"
