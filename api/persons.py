@@ -1,8 +1,9 @@
 """One person's own data, as they may see it: uses, questions to the gate, clips, and who looked.
 
-The caller is who holds the manage token of a consent. It reaches everything under the same pseudonym, which is one app's
-name for one person; what shows a face is given only where the face is the one of that consent, so that an app that mixed two
-people up shows neither to the other. Other people in the same attempt or clip are never named.
+The caller is who holds the manage token of a consent. The person's own reaches everything under the same pseudonym, which is
+one app's name for one person; that of somebody who agreed for them reaches the uses of that one consent and the questions
+about it. What shows a face is given only where the face is the one of that consent, so that an app that mixed two people up
+shows neither to the other. Other people in the same attempt or clip are never named.
 """
 
 from __future__ import annotations
@@ -43,34 +44,45 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Self:
-    """Who asks: the consent whose manage token it is, and the pseudonym it stands under."""
+    """Who asks: the consent whose manage token it is, and the pseudonym it stands under. ``for_another``: they gave it on the
+    person's behalf, and see what happened under it, not the person's life."""
 
     consent_id: str
     subject_id: str
+    for_another: bool = False
 
 
-def who_asks(store: Store, person: Person) -> Self:
-    """Raises: Problem ``forbidden`` for a session's token: nobody was shown live with it yet; and for whoever gave the consent
-    on the person's behalf: these rights are the person's, who may have said and done more than this consent."""
+def who_asks(store: Store, person: Person, *, or_for_them: bool = False) -> Self:
+    """``or_for_them``: also whoever gave the consent on the person's behalf. Most of these rights are the person's alone, who
+    may have said and done more than this consent.
+
+    Raises: Problem ``forbidden``, also for a session's token: nobody was shown live with it yet.
+    """
     row = None if person.consent_id is None else store.get(ConsentRow, person.consent_id)
     if row is None:
         raise Problem("forbidden", "needs the manage token of a consent")
-    if record_of(store, row.consent_id).granted.authority is not None:
+    for_another = record_of(store, row.consent_id).granted.authority is not None
+    if for_another and not or_for_them:
         raise Problem("forbidden", "needs the person's own token; who speaks for them asks the controller")
-    return Self(consent_id=row.consent_id, subject_id=row.subject_id)
+    return Self(consent_id=row.consent_id, subject_id=row.subject_id, for_another=for_another)
 
 
 def uses(store: Store, me: Self, *, cursor: str | None, most: int) -> Page:
     """Every use and every clip, latest first."""
     after = None if cursor is None else read_cursor(cursor)
-    found = store.uses_of_subject(me.subject_id, after=after, most=most + 1)
+    one = me.consent_id if me.for_another else None
+    found = store.uses_of_subject(me.subject_id, consent_id=one, after=after, most=most + 1)
     made = store.clips_by_permit([permit.permit_id for permit, _ in found])
     hits = []
     for permit, consent_id in found:
         clip = made.get(permit.permit_id)
         body = use_json(permit) | {"consent_id": consent_id, "clip_id": None if clip is None else clip.clip_id}
         hits.append(_hit(permit.issued_at, permit.permit_id, "use", body))
-    clips = [(clip.created_at, clip) for clip in store.clips_of_subject(me.subject_id)]
+    clips = [
+        (clip.created_at, clip)
+        for clip in store.clips_of_subject(me.subject_id)
+        if one is None or one in store.consents_of_clip(clip.clip_id)
+    ]
     hits += [_hit(at, clip.clip_id, "clip", clip_json(store, clip)) for at, clip in clips]
     return paged([hit for hit in hits if after is None or hit.place < after], most)
 
@@ -94,9 +106,10 @@ def attempts(store: Store, me: Self, *, cursor: str | None, most: int) -> Page:
     Only those: a face that came without one is not looked up among everybody's.
     """
     after = None if cursor is None else read_cursor(cursor)
-    own = {row.consent_id for row in store.consents_of_subject(me.subject_id)}
+    own = {me.consent_id} if me.for_another else {row.consent_id for row in store.consents_of_subject(me.subject_id)}
+    sought = Sought(consent_id=me.consent_id) if me.for_another else Sought(subject_id=me.subject_id)
     hits = []
-    for attempt, outcome in store.search_attempts(Sought(subject_id=me.subject_id), after=after, most=most + 1):
+    for attempt, outcome in store.search_attempts(sought, after=after, most=most + 1):
         codes = [] if outcome is None else dict.fromkeys(str(reason["code"]) for reason in outcome.reasons)
         english, chinese = _STAGES.get(attempt.stage, ("", ""))
         body = {

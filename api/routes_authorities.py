@@ -98,7 +98,7 @@ from consent.canonical import Malformed
 from consent.directive import AdvanceDirective, direct
 from consent.gate import commit_template
 from consent.ledger import SALT_BYTES
-from consent.record import DEFAULT_TERM, Scope, grant
+from consent.record import DEFAULT_TERM, Scope, Standing, grant
 from liveness.policy import STRICT
 from liveness.session import SessionState
 
@@ -635,7 +635,7 @@ def _shown(
             ConsentOnClaim(
                 consent_id=record.consent_id,
                 given_by=record.granted.authority.representative_id,
-                state=record.state_at(now).value,
+                state="suspended" if record.standing_at(now) is Standing.SUSPENDED else record.state_at(now).value,
                 purposes=list(record.purposes),
                 audience=list(record.audience),
                 expires_at=record.expires_at,

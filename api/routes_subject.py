@@ -28,17 +28,18 @@ _CHUNK = 1 << 16
 
 @router.get("/uses")
 def uses(person: Subject, service: TheService, cursor: Cursor | None = None, limit: Limit = 50) -> Listed:
-    """Every use of your likeness and every clip, latest first."""
+    """Every use of your likeness and every clip, latest first; for whoever agreed for somebody, those under that consent."""
     with service.database.transaction() as store:
-        me = persons.who_asks(store, person)
+        me = persons.who_asks(store, person, or_for_them=True)
         return Listed(**persons.uses(store, me, cursor=cursor, most=limit).to_json())
 
 
 @router.get("/attempts")
 def attempts(person: Subject, service: TheService, cursor: Cursor | None = None, limit: Limit = 50) -> Listed:
-    """Everyone who asked to use your face with a leave of yours, valid or not, and what they were told. Latest first."""
+    """Everyone who asked to use your face with a leave of yours, valid or not, and what they were told. Latest first. For
+    whoever agreed for somebody, those with that consent."""
     with service.database.transaction() as store:
-        me = persons.who_asks(store, person)
+        me = persons.who_asks(store, person, or_for_them=True)
         return Listed(**persons.attempts(store, me, cursor=cursor, most=limit).to_json())
 
 

@@ -406,14 +406,18 @@ class AuditStore:
         )
         return self._session.scalar(found.order_by(ChallengeRow.spent_at.desc()).limit(1))
 
-    def uses_of_subject(self, subject_id: str, *, after: Place | None, most: int) -> list[tuple[PermitRow, str]]:
-        """Redeemed permits with the consent each stands on, latest first."""
+    def uses_of_subject(
+        self, subject_id: str, *, consent_id: str | None = None, after: Place | None, most: int
+    ) -> list[tuple[PermitRow, str]]:
+        """Redeemed permits with the consent each stands on, latest first; ``consent_id``: on that one only."""
         found = (
             select(PermitRow, PermitConsentRow.consent_id)
             .join(PermitConsentRow, PermitConsentRow.permit_id == PermitRow.permit_id)
             .join(ConsentRow, ConsentRow.consent_id == PermitConsentRow.consent_id)
             .where(ConsentRow.subject_id == subject_id, PermitRow.redeemed_at.is_not(None))
         )
+        if consent_id is not None:
+            found = found.where(ConsentRow.consent_id == consent_id)
         found = _page(found, PermitRow.issued_at, PermitRow.permit_id, Sought(), after, most)
         return [(permit, consent_id) for permit, consent_id in self._session.execute(found)]
 

@@ -158,7 +158,10 @@ def test_a_paused_person_is_not_shown_in_finished_clips_either(world: World) -> 
 
     assert not render_clip(world.service, renderers(world.service, pause), late)
     assert paused == [200]
-    assert world.call("GET", f"/v1/clips/{late}", "app").json()["reasons"][0]["code"] == "suspended"
+    failed = world.call(
+        "GET", f"/v1/clips/{late}", "app"
+    ).json()  # stopped at its release, or before it where that is slow
+    assert failed["code"] == "consent_suspended" or failed["reasons"][0]["code"] == "suspended"
     assert code(world.call("GET", f"/v1/clips/{clip}/content", "app")) == "consent_suspended"
     told.post("resume")
     assert world.call("GET", f"/v1/clips/{clip}/content", "app").status_code == 200

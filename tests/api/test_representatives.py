@@ -47,9 +47,9 @@ TO_SPEAK = current("en", Reader.REPRESENTATIVE)
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Of an operator who wants estates, and says so."""
-    return replace(settings, minimum_assurance=SubjectAssurance.CURATED)
+    return replace(settings, minimum_assurance=getattr(request, "param", SubjectAssurance.CURATED))
 
 
 def asked(**changes: Any) -> dict[str, Any]:
@@ -134,6 +134,11 @@ def test_an_estate_agrees_and_the_gate_permits_that_and_nothing_more(world: Worl
     done = {"permit": permit, "output_sha256": "cd" * 32}
     assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["release"] is True
     assert world.call("GET", f"{path}/events", "app").json()["events"][-1]["step"] == "consent"
+
+
+@pytest.mark.parametrize("settings", [SubjectAssurance.WEB], indirect=True)
+def test_an_operator_who_asks_for_people_shown_live_gets_no_estates(world: World) -> None:
+    assert codes(asks(world, world.token(given(world, granted(world)))))[0] == "assurance_too_low"
 
 
 def test_the_evidence_says_that_the_subject_was_not_shown_live(world: World) -> None:
@@ -233,6 +238,7 @@ def test_an_objection_stops_it_at_once_until_it_is_lifted_and_a_withdrawal_for_e
     done = {"permit": spent, "output_sha256": "cd" * 32}
     assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["release"] is False
     assert status(world, consent) is Status.SUSPENDED
+    assert [one["state"] for one in world.call("GET", path, "app").json()["consents"]] == ["suspended"]
     assert [one.by for one in record_of(world, consent).suspended] == [Party.OBJECTION]
     wanted = {"audience": "studio", "purpose": "digital_double", "ttl_s": 60}
     assert code(change(world, consent, "tokens", "app", **wanted)) == "authority_invalid"
@@ -573,9 +579,30 @@ def test_a_person_takes_along_what_was_agreed_for_them_but_not_the_check_of_who_
     assert f"consents/{for_them}/live-check.json" not in names
 
 
-def test_whoever_speaks_for_somebody_cannot_see_or_delete_their_whole_life(world: World) -> None:
+def test_whoever_agreed_sees_what_was_made_of_it_and_not_the_persons_whole_life(world: World) -> None:
     """Else one heir could delete, with everything, the person's own instruction that stands above the heirs."""
-    consent = given(world, granted(world))
-    for method, path in (("GET", "uses"), ("GET", "attempts"), ("GET", "admin-views"), ("GET", "export")):
-        assert code(world.call(method, f"/v1/subject/{path}", consent["manage_token"])) == "forbidden"
+    lifetime = world.consent(world.shown_live(GREEN, "gone-1"))
+    redeem(
+        world,
+        world.ask(tokens=[world.token(lifetime)], media=[world.media(png(GREEN))["media_id"]])["context"]["permit"],
+    )
+    world.clock.move(40 * DAY)
+    path = begun(world, died=(world.clock() - timedelta(days=1)).date().isoformat())
+    complete(world, path)
+    reviewed(world, path)
+    reviewed(world, path, world.key(Role.ADMIN, "admin-two"))
+    world.clock.move(14 * DAY)
+    consent = given(world, path)
+    token = world.token(consent)
+    assert redeem(world, asks(world, token)["context"]["permit"]).status_code == 200
+    assert codes(asks(world, token, purpose="voice"))[0] == "scope_purpose"
+    uses, tried = (
+        world.call("GET", f"/v1/subject/{what}", consent["manage_token"]).json()["results"]
+        for what in ("uses", "attempts")
+    )
+    assert [one["consent_id"] for one in uses] == [consent["consent_id"]]
+    assert sorted(one["outcome"] for one in tried) == ["permit", "refusal"]
+    assert {one for each in tried for one in each["consents"]} == {consent["consent_id"]}
+    for what in ("admin-views", "export"):
+        assert code(world.call("GET", f"/v1/subject/{what}", consent["manage_token"])) == "forbidden"
     assert code(world.call("DELETE", "/v1/subject", consent["manage_token"])) == "forbidden"
