@@ -90,8 +90,8 @@ def catch_up(service: Service) -> int:
 
 def _signed(service: Service, store: Store, *, now: datetime) -> LogCheckpointRow:
     """A checkpoint of the tree as it is. Never one that contradicts the one before: what is stored for that one must still
-    have its root. Every key of the service signs, so that who knows only an older one can follow. What it covers goes outside the
-    database before anybody is shown it: a log restored from a backup must not be shorter, or another.
+    have its root. Every key of the service signs, so that who knows only an older one can follow. What it covers goes outside
+    the database before anybody is shown it: a log restored from a backup must not be shorter, or another.
 
     Raises:
         LedgerBroken: when the stored tree is not that which was signed.
