@@ -55,8 +55,9 @@ bench: setup ## speed, and how well attacks are withstood: out/bench*.json, out/
 	@$(BIN)/mien evaluate out/corpus --policy simulated --json out/pad.json \
 		--plots $(or $(basename $(REPORT)),out/pad) --report $(or $(REPORT),out/pad.md)
 
-fuzz: setup ## 10,000 damaged media files through the decoder
+fuzz: setup ## 10,000 damaged media files through the decoder; 300 orders of events through the whole service
 	@FUZZ_FILES=10000 $(BIN)/python -m pytest tests/liveness/test_decode_fuzz.py -q -s
+	@ORDERS=300 $(BIN)/python -m pytest tests/api/test_orders.py -q
 
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -q
 lock: ## pin again what pyproject.toml asks for (needs uv)
