@@ -237,7 +237,7 @@ def _verify(service: Service) -> int:
 
 
 def _proofs(service: Service, size: int) -> list[Figure]:
-    chance = random.Random(1)  # noqa: S311 - any entries do
+    chance = random.Random(1)
     took, steps = [], 0
     with service.database.transaction() as store:
         for _ in range(_PROOFS):
