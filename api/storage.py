@@ -620,8 +620,10 @@ class Store(AuditStore):
         return self._changed(spent) == 1
 
     def spend_permits(self, *, now: datetime) -> None:
-        """Every one that is not spent."""
+        """Every one that is not spent, and every yes to a single use that none was spent on."""
         self._session.execute(update(PermitRow).where(PermitRow.redeemed_at.is_(None)).values(redeemed_at=now))
+        unused = update(ApprovalRow).where(ApprovalRow.permit_id.is_(None), ApprovalRow.state == "approved")
+        self._session.execute(unused.values(expires_at=now))
 
     def permit_issued_at(self, permit_id: str) -> datetime | None:
         return self._session.scalar(select(PermitRow.issued_at).where(PermitRow.permit_id == permit_id))

@@ -360,6 +360,21 @@ def test_a_permit_that_was_not_spent_at_the_backup_is_void(
         assert again.call("POST", "/v1/permits/redeem", "backend", json=body).json()["code"] == "permit_spent"
 
 
+def test_a_yes_to_one_use_that_was_not_used_at_the_backup_is_void(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """It may have been used, or taken back, since."""
+    consent = world.consent(approval="always")
+    asked = {"tokens": [world.token(consent)], "media": [world.media(png(ALICE))["media_id"]]}
+    [reason] = world.ask(**asked)["context"]["reasons"]
+    path = f"/v1/consents/{consent['consent_id']}/requests/{reason['request_id']}"
+    assert world.call("POST", f"{path}/approve", consent["manage_token"]).status_code == 200
+    out = backup()
+    assert world.call("POST", f"{path}/refuse", consent["manage_token"]).status_code == 200
+    with restored(out) as (again, _):
+        assert again.ask(**asked)["context"]["reasons"][0]["code"] == "approval_needed"
+
+
 def test_the_queue_goes_on_after_a_restore(world: World, backup: Callable[[], Path], restored: Restored) -> None:
     session = world.session("user-3")
     challenge = world.challenge(session)
