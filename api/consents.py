@@ -123,6 +123,8 @@ def happened(
     if now < row.expires_at:  # renewed: its end is carried out again when it comes
         row.expired_at = None
     row.suspended_at = changed.suspended[0].at if changed.suspended else None
+    if changed.revoked is None and not record.scope.within(changed.scope):
+        store.retire_status(row.consent_id, now=now)
     if bool(changed.suspended) != bool(record.suspended):
         store.set_status(row.consent_id, Status.SUSPENDED if changed.suspended else Status.VALID, now=now)
     if not SHOWS_THE_FACE & set(changed.purposes):

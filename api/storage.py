@@ -744,6 +744,19 @@ class Store(AuditStore):
         self._move(listed, [(one, state) for one in moving], now=now)
         return True
 
+    def retire_status(self, consent_id: str, *, now: datetime, draw: Draw = secrets.randbelow) -> None:
+        """Give the consent another place, and let the one that its tokens name say revoked: they tell more than is true now,
+        and whoever checks them offline sees nothing but their place. Call it as :meth:`set_status`."""
+        before = self.status_of(consent_id)
+        if before is None or not self.set_status(consent_id, Status.REVOKED, now=now, draw=draw):
+            return  # in no list, or over for good
+        entry = self._status_entry(consent_id)
+        if entry is not None:
+            entry.consent_id = None
+            self._session.flush()
+        self.give_status(consent_id, now=now, draw=draw)
+        self.set_status(consent_id, before, now=now, draw=draw)
+
     def status_of(self, consent_id: str) -> Status | None:
         """What the list says of a consent; ``None`` when it is in none."""
         state = self._session.scalar(select(StatusEntryRow.state).where(StatusEntryRow.consent_id == consent_id))

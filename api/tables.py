@@ -274,7 +274,11 @@ class ConsentRow(Base):
     """Where a consent stands. What was agreed is in ``consent_events``."""
 
     __tablename__ = "consents"
-    __table_args__ = (Index("ix_consents_subject_id", "subject_id"), Index("ix_consents_destroy_by", "destroy_by"))
+    __table_args__ = (
+        Index("ix_consents_subject_id", "subject_id"),
+        Index("ix_consents_destroy_by", "destroy_by"),
+        Index("ix_consents_ends", "expires_at", postgresql_where=text("revoked_at IS NULL AND expired_at IS NULL")),
+    )
     consent_id: Mapped[str] = mapped_column(primary_key=True)
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
     app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))

@@ -36,6 +36,12 @@ $$
 
 def upgrade() -> None:
     op.add_column("consents", sa.Column("expired_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_consents_ends",
+        "consents",
+        ["expires_at"],
+        postgresql_where=sa.text("revoked_at IS NULL AND expired_at IS NULL"),
+    )
     op.create_table(
         "webhooks",
         sa.Column("webhook_id", sa.Text(), nullable=False),
@@ -131,4 +137,5 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION tell_of_consent")
     for table in ("withdrawal_events", "purges", "webhook_deliveries", "webhooks"):
         op.drop_table(table)
+    op.drop_index("ix_consents_ends", table_name="consents")
     op.drop_column("consents", "expired_at")

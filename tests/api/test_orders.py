@@ -81,6 +81,7 @@ class Token:
     purpose: str
     since: datetime
     until: datetime
+    outdated: bool = False  # of before its consent became narrower: the gate weighs it anew, nobody else can
 
 
 @dataclass(kw_only=True, eq=False)
@@ -243,6 +244,10 @@ class Orders(RuleBasedStateMachine):
             consent.heard = self.now
         self.debts.ask_back(consent, self.now)
 
+    def outdate_tokens(self, consent: Consent) -> None:
+        for token in self.tokens:
+            token.outdated |= token.consent is consent
+
     def kept(self, receipt: dict[str, Any]) -> None:
         self.receipts.setdefault(receipt["leaf"]["index"], receipt)
 
@@ -292,6 +297,7 @@ class Orders(RuleBasedStateMachine):
         allowed = self.reaches(consent, by) and consent.runs(self.now) and narrower
         assert (answer.status_code == 200) is allowed, answer.text
         if allowed:
+            self.outdate_tokens(consent)
             consent.scope = wanted
             self.said(consent, by_person=True)
 
@@ -315,6 +321,8 @@ class Orders(RuleBasedStateMachine):
         allowed = who == "same" and consent.stands(self.now) and wanted.adds_nothing_to(consent.scope)
         assert (answer.status_code == 200) is allowed, answer.text
         if allowed:
+            if not consent.scope.adds_nothing_to(wanted) or wanted.until < consent.scope.until:
+                self.outdate_tokens(consent)
             consent.scope = wanted
             self.said(consent, by_person=True)
             self.manage[consent.consent_id] = answer.json()["manage_token"], self.now + term
@@ -788,7 +796,7 @@ class Orders(RuleBasedStateMachine):
             )
             consent = token.consent
             if not consent.gone:
-                assert isinstance(found, Holds) is (not consent.over and not consent.stopped), found
+                assert isinstance(found, Holds) is not (consent.over or consent.stopped or token.outdated), found
             elif consent.over or consent.stopped:
                 assert not isinstance(found, Holds), "what was taken back counts again"
 

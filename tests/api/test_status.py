@@ -89,6 +89,44 @@ def test_a_withdrawal_shows_in_the_list_and_not_before(world: World) -> None:
     assert fetched(world, f"{path}?time={asked}").statuses == then.statuses
 
 
+def offline(world: World, token: str) -> Holds | HoldsNot:
+    listed = world.call("GET", place(token)[0]).text
+    return check_offline(UnverifiedToken(token), listed, keys(world), audience="studio", now=world.clock())
+
+
+def test_a_narrowing_reaches_who_never_asks_the_gate(world: World) -> None:
+    """An old token names what is allowed no longer, and only its place in the list can say so."""
+    consent = world.consent(purposes=["digital_double", "cameo"])
+    path = f"/v1/consents/{consent['consent_id']}"
+    taken, kept = world.token(consent, purpose="cameo"), world.token(consent)
+    assert all(isinstance(offline(world, token), Holds) for token in (taken, kept))
+    less = world.call("POST", f"{path}/narrow", consent["manage_token"], json={"purposes": ["digital_double"]})
+    assert less.status_code == 200, less.text
+    assert offline(world, taken) == offline(world, kept) == HoldsNot(OfflineCode.REVOKED)
+    anew = world.token(consent)
+    assert place(anew) != place(kept)
+    assert isinstance(offline(world, anew), Holds)
+
+    world.call("POST", f"{path}/suspend", consent["manage_token"])
+    world.call("POST", f"{path}/narrow", consent["manage_token"], json={"limits": {"max_seconds": 5}})
+    world.call("POST", f"{path}/resume", consent["manage_token"])
+    assert offline(world, anew) == HoldsNot(OfflineCode.REVOKED), "resumed, and narrower than this token says"
+    last = world.token(consent)
+    assert isinstance(offline(world, last), Holds)
+    revoke(world, consent)
+    assert offline(world, last) == HoldsNot(OfflineCode.REVOKED)
+
+
+def test_a_paused_consent_that_is_narrowed_is_paused_at_its_new_place(world: World) -> None:
+    consent = world.consent()
+    path = f"/v1/consents/{consent['consent_id']}"
+    world.call("POST", f"{path}/suspend", consent["manage_token"])
+    narrowed = world.call("POST", f"{path}/narrow", consent["manage_token"], json={"limits": {"max_seconds": 5}})
+    assert narrowed.status_code == 200, narrowed.text
+    with world.service.database.transaction() as store:
+        assert store.status_of(consent["consent_id"]) is Status.SUSPENDED
+
+
 def test_what_was_cannot_be_passed_off_as_what_is(world: World) -> None:
     consent = world.consent()
     token = world.token(consent)
