@@ -51,6 +51,7 @@ bench: setup ## speed, and how well attacks are withstood: out/bench*.json, out/
 	@$(BIN)/python -m benchmarks.log --json out/bench-log.json
 	@$(BIN)/python -m benchmarks.status_list --json out/bench-status-list.json
 	@$(BIN)/python -m benchmarks.audit_search $(EVENTS) --json out/bench-audit-search.json
+	@$(BIN)/python -m benchmarks.withdrawal --revocations 200 --json out/bench-withdrawal.json
 	@$(BIN)/mien corpus out/corpus --genuine $(TAKES) --attempts $(ATTEMPTS) --path standard,small_turns,no_speech
 	@$(BIN)/mien evaluate out/corpus --policy simulated --json out/pad.json \
 		--plots $(or $(basename $(REPORT)),out/pad) --report $(or $(REPORT),out/pad.md)
