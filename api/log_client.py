@@ -124,8 +124,12 @@ class LogClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise LogUnreachable(f"{path} does not answer ({type(error).__name__})") from error
         if answer.status_code != 200:
-            raise LogUnreachable(f"{path} answers {answer.status_code} {_code(content)}".rstrip())
+            code = _code(content)
+            raise LogUnreachable(f"{path} answers {answer.status_code} {code}".rstrip() + _WHAT_TO_DO.get(code, ""))
         return content
+
+
+_WHAT_TO_DO = {"note_unsigned": ": its operator has yet to add this witness to the file of MIEN_WITNESSES"}
 
 
 def _code(content: bytes) -> str:

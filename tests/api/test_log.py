@@ -615,7 +615,7 @@ def test_witness_and_verify_from_the_command_line(world: World, mien: Run, tmp_p
     asked = ["witness", "--url", "http://log.example", "--state", tmp_path / "seen.json", "--key", tmp_path / "w.pem",
              "--name", WITNESS, "--once"]  # fmt: skip
     status, out, err = mien(*asked)
-    assert (status, out, "note_unsigned" in err) == (2, "", True)  # the operator has not named it yet
+    assert (status, out, "note_unsigned: its operator has yet to add this witness" in err) == (2, "", True)
     vkey = err.splitlines()[0].removeprefix("mien: this witness is ")
     (tmp_path / "witnesses").write_text(vkey)
     witnesses = read_witnesses(tmp_path / "witnesses")
