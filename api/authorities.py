@@ -15,7 +15,7 @@ from api.consents import end_consent, expire_consent, happened, record_of
 from api.errors import Problem
 from api.media import Erased, Sealed, templates_from_bytes, templates_to_bytes
 from api.service import Service
-from api.shreds import Shredded, claim_shred_id, directive_shred_id
+from api.shreds import Shredded, claim_shred_id, directive_shred_id, write_down_soon
 from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import (
     AuthorityCaseRow,
@@ -141,6 +141,7 @@ def keep(
         row.ended_at = now
         service.vault.destroy_key(store, row.files_key_id, now=now)
     _follow(service, store, row, case, step=step, actor=actor, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
 
 
 def _follow(
@@ -385,6 +386,7 @@ def keep_directive(service: Service, store: Store, directive: AdvanceDirective, 
     )
     for row in claims_about(store, directive.subject_id):
         case_of(service, store, row, now=directive.at)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
 
 
 # --- what it is good for ---------------------------------------------------------------------------------------------

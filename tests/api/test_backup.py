@@ -476,7 +476,6 @@ def test_what_was_said_against_a_claim_after_the_backup_ends_it_and_what_stands_
                 shown=shown,
             )
             keep_directive(world.service, store, said, session_id="lvs_1")
-        sweep(world.service)
     elif since == "sign of life":
         phone(world, "gone-1", GONE[1])
     with restored(out) as (again, figures):
