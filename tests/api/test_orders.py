@@ -216,7 +216,7 @@ class Orders(RuleBasedStateMachine):
             watch(self.world.service)
             assert self.books()["fail_open"] == 0
             self.every_receipt_holds()
-            last = max(self.shown)
+            last = max(self.shown, default=0)
             for size, root in self.shown.items():
                 self._leads_to(size, root, last, self.shown[last])
         finally:
