@@ -15,6 +15,7 @@ from api.consents import end_consent, expire_consent, happened, record_of
 from api.errors import Problem
 from api.media import Erased, Sealed, templates_from_bytes, templates_to_bytes
 from api.service import Service
+from api.shreds import Shredded, claim_shred_id, directive_shred_id, write_down_soon
 from api.storage import Store, challenge_of, live_of, new_id
 from api.tables import (
     AuthorityCaseRow,
@@ -41,6 +42,7 @@ from consent.authority_case import (
     may_act,
     settle,
     standing,
+    withdraw,
 )
 from consent.directive import AdvanceDirective, directive_bytes, directive_from_bytes
 from consent.errors import ConsentInvalid
@@ -53,8 +55,8 @@ from liveness.template import FaceTemplate
 from liveness.verdict import Live
 
 PAPER, PHOTOGRAPH, SIGNATURE = "paper", "photograph", "signature"
-WITHDRAW = "withdraw"
-"""The step by which somebody takes a claim back."""
+WITHDRAW, OBJECT = "withdraw", "object"
+"""The steps by which somebody takes a claim back, or objects to it."""
 
 SERVICE = "service"
 """The actor where time, a directive or a sign of life moved a claim."""
@@ -139,6 +141,7 @@ def keep(
         row.ended_at = now
         service.vault.destroy_key(store, row.files_key_id, now=now)
     _follow(service, store, row, case, step=step, actor=actor, now=now)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
 
 
 def _follow(
@@ -195,10 +198,13 @@ def _stopped_or_not(
 
 
 def _note(store: Store, case: AuthorityCase, *, step: str, actor: str, now: datetime) -> None:
+    number = len(store.authority_events(case.case_id))
+    if step == OBJECT or case.stage.is_over or case.stage is CaseStage.SUSPENDED:  # a backup without it allows too much
+        store.shred(Shredded.CLAIM, claim_shred_id(case.case_id, number), at=now)
     store.add(
         AuthorityEventRow(
             case_id=case.case_id,
-            number=len(store.authority_events(case.case_id)),
+            number=number,
             at=now,
             step=step,
             stage=case.stage,
@@ -234,6 +240,25 @@ def settle_due(service: Service) -> int:
             if row is not None:
                 ended += case_of(service, store, row, now=now).stage.is_over
     return ended
+
+
+def end_again(service: Service, store: Store, case_id: str, *, now: datetime) -> bool:
+    """After a restore: what was said against this claim since the backup is lost, so it ends, and what stands on it. Whoever
+    it was of may open it anew. False when it is over, or sealed by a key that was destroyed."""
+    row = store.get(AuthorityCaseRow, case_id, lock=True)
+    if row is None or row.ended_at is not None:
+        return False
+    try:
+        case = case_of(service, store, row, now=now)
+    except Erased:
+        return False
+    if case.stage.is_over:
+        return False
+    ended = withdraw(case, by=case.requester, now=now)
+    if isinstance(ended, AuthorityRefusal):
+        raise RuntimeError(f"a claim at {case.stage} could not be ended")
+    keep(service, store, row, ended, step="restore", actor=SERVICE, now=now)
+    return True
 
 
 # --- what is handed in -----------------------------------------------------------------------------------------------
@@ -348,9 +373,11 @@ def directive_of(store: Store, subject_id: str) -> AdvanceDirective | None:
 
 def keep_directive(service: Service, store: Store, directive: AdvanceDirective, *, session_id: str) -> None:
     """The person's word from now on. Claims about them are settled at once: it may end them, and so may that they live."""
+    directive_id = new_id("dir")
+    store.shred(Shredded.DIRECTIVE, directive_shred_id(directive.subject_id, directive_id), at=directive.at)
     store.add(
         DirectiveRow(
-            directive_id=new_id("dir"),
+            directive_id=directive_id,
             subject_id=directive.subject_id,
             session_id=session_id,
             at=directive.at,
@@ -359,6 +386,7 @@ def keep_directive(service: Service, store: Store, directive: AdvanceDirective, 
     )
     for row in claims_about(store, directive.subject_id):
         case_of(service, store, row, now=directive.at)
+    store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
 
 
 # --- what it is good for ---------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ Restoring, in this order:
 3. the database is empty
 4. in one transaction: all rows; then the entries of the log since, as they were; then every data key that was destroyed since
    is destroyed, and every consent that was taken back since, in part or whole, ends, with its clips; so does one with a limited
-   number of uses: uses since are not known; and who had everything deleted since is deleted again
+   number of uses: uses since are not known; and a claim to speak for somebody that was stopped since, with the consents on it;
+   permits count as spent; places in status lists that were given since are revoked: whoever checks offline does not see what
+   became of them; and who had everything deleted since is deleted again
 5. the files of keys that live go back to the storage, before that transaction commits
 
 When the list is lost with the storage, nobody can say what was revoked since: then all consents end, or nothing is restored.
@@ -24,7 +26,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -33,6 +35,7 @@ import psycopg
 from psycopg import sql
 
 from api.app import open_service
+from api.authorities import end_again
 from api.consents import append_event, end_consent, record_of
 from api.database import open_database, upgrade
 from api.engines import Bounded, FaceEngines, WhenNeeded
@@ -48,14 +51,17 @@ from api.shreds import (
     Shredded,
     ShredListMissing,
     begin_shred_list,
+    claim_step,
     consent_event,
+    directive_said,
     log_entry,
     read_shreds,
     shred_list_id,
+    status_place,
     write_down,
 )
 from api.storage import Store
-from api.tables import Base, ConsentRow, DataKeyRow
+from api.tables import AuthorityCaseRow, Base, ConsentRow, DataKeyRow, DirectiveRow
 from consent.canonical import write_instant
 from consent.errors import SignatureInvalid
 from consent.keys import KeySet
@@ -68,6 +74,8 @@ _VERSION = 1
 _TYP = "mien-backup+jws"
 _LEFT_OUT = frozenset({"idempotency", "shreds"})  # answers of a day that carry tokens; what the shred list holds
 _COUNTED_AGAIN = frozenset({"gate_counts", "attempt_terms"})  # made of attempts and outcomes by triggers
+_STATUS = frozenset({"status_lists", "status_entries", "status_changes"})
+"""Left out where nobody knows which places were given since: who checks offline finds no list, and takes no token."""
 _FIND_AGAIN = (  # what the triggers could not know while attempts were loaded before consents and permits
     "INSERT INTO attempt_terms (term, at, attempt_id) "
     "SELECT t.term, a.at, a.attempt_id FROM attempts a, LATERAL terms_of_attempt(a) t ON CONFLICT DO NOTHING",
@@ -211,10 +219,12 @@ def restore(
                 store.connection.execute("SET LOCAL statement_timeout = 0")
                 _refuse_other_schema(store, manifest)
                 _refuse_rows(store)  # 3
-                _load(store, source, manifest)  # 4
+                _load(store, source, manifest, but=_STATUS if end_all_consents else frozenset())  # 4
                 logged = _log_again(store, shreds, now=service.now())
+                store.spend_permits(
+                    now=service.now()
+                )  # some may have been spent since: who had them is asked to delete
                 ended = _apply(service, store, shreds, end_all=end_all_consents)
-                store.spend_permits(now=service.now())  # some may have been spent since
                 _queue_again(service, store)
                 checkpoint_now(service, store, now=service.now())  # or the log looks shorter than it was shown
                 put_back = _put_back(store, files, source, manifest, done)  # 5
@@ -288,14 +298,14 @@ def _refuse_rows(store: Store) -> None:
             raise DatabaseNotEmpty(f"the table {name} has rows; restore into an empty database")
 
 
-def _load(store: Store, source: Path, manifest: dict[str, Any]) -> None:
+def _load(store: Store, source: Path, manifest: dict[str, Any], *, but: frozenset[str]) -> None:
     known = dict(_our_tables())
     if not set(manifest["tables"]) <= set(known):
         raise BackupInvalid("it holds tables that are not ours")
     with store.connection.cursor() as cursor:
         for name in known:  # what others refer to comes first
             about = manifest["tables"].get(name)
-            if about is None:
+            if about is None or name in but:
                 continue
             loaded = sql.SQL(", ").join(_name(column) for column in about["columns"])
             with (
@@ -345,6 +355,8 @@ def _log_again(store: Store, shreds: list[Shred], *, now: datetime) -> int:
 def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool) -> dict[str, Any]:
     """What was destroyed or taken back since the backup is so again."""
     now, keys = service.now(), service.keys
+    places = (status_place(shred.shredded_id) for shred in shreds if shred.kind is Shredded.STATUS)
+    store.revoke_places(places, now=now)  # before any of them can be given again
     listed = sorted({shred.shredded_id for shred in shreds if shred.kind is Shredded.KEY})
     destroyed = 0
     for first in range(0, len(listed), _AT_ONCE):
@@ -353,12 +365,9 @@ def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool
             destroyed += 1
     people = sorted({shred.shredded_id for shred in shreds if shred.kind is Shredded.PERSON})
     deleted = erase_again(service, store, people, now=now)  # first, so that their records say that it was them
-    reached: dict[str, int] = {}
-    for shred in shreds:
-        if shred.kind is Shredded.CONSENT:
-            consent_id, number = consent_event(shred.shredded_id)
-            reached[consent_id] = max(number, reached.get(consent_id, 0))
-    ended = 0
+    standing = len(store.consents_standing())
+    claims = _end_claims(service, store, shreds, end_all=end_all)
+    reached = _reached(consent_event(shred.shredded_id) for shred in shreds if shred.kind is Shredded.CONSENT)
     for consent_id in store.consents_standing():
         # not locked: nobody else sees these rows before the commit, and the server has no room for so many locks
         row, record = store.get(ConsentRow, consent_id), record_of(store, consent_id)
@@ -370,8 +379,35 @@ def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool
             event = revoke(record, by=RevokedBy.CONTROLLER, now=now)
             append_event(store, keys, row, [*record.events, event], now=now)
             end_consent(service, store, row, event, now=now)
-            ended += 1
-    return {"keys_destroyed": destroyed, "consents_ended": ended, "people_deleted": deleted}
+    return {
+        "keys_destroyed": destroyed,
+        "claims_ended": claims,
+        "consents_ended": standing - len(store.consents_standing()),
+        "people_deleted": deleted,
+    }
+
+
+def _end_claims(service: Service, store: Store, shreds: list[Shred], *, end_all: bool) -> int:
+    """Claims to speak for somebody end, with the consents on them, when somebody stopped them since, or the person they are
+    about said since what shall hold: who it was and what they said is lost. Gives how many."""
+    reached = _reached(claim_step(shred.shredded_id) for shred in shreds if shred.kind is Shredded.CLAIM)
+    said = (directive_said(shred.shredded_id) for shred in shreds if shred.kind is Shredded.DIRECTIVE)
+    unheard = {subject_id for subject_id, directive_id in said if store.get(DirectiveRow, directive_id) is None}
+    ended = 0
+    for case_id in store.authorities_running():
+        row = store.get(AuthorityCaseRow, case_id)
+        stale = reached.get(case_id, -1) >= len(store.authority_events(case_id))
+        if stale or end_all or (row is not None and row.subject_id in unheard):
+            ended += end_again(service, store, case_id, now=service.now())
+    return ended
+
+
+def _reached(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The highest number of each."""
+    found: dict[str, int] = {}
+    for of_id, number in numbers:
+        found[of_id] = max(number, found.get(of_id, number))
+    return found
 
 
 def _queue_again(service: Service, store: Store) -> None:

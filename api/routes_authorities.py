@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Admin, AnyCaller, App, Caller, KeyHolder, Person, Role, Subject
 from api.authorities import (
+    OBJECT,
     PAPER,
     PHOTOGRAPH,
     SIGNATURE,
@@ -421,7 +422,7 @@ def say_no(
                 raise Problem("request_invalid", "ref: who objects")
             by, unlisted = _person(service, store, who.key_id, body.ref, now=now), body.relation
         case = accepted(object_to(case, by=by, now=now, unlisted=unlisted), language=language)
-        keep(service, store, row, case, step="object", actor=who.id if isinstance(who, KeyHolder) else by, now=now)
+        keep(service, store, row, case, step=OBJECT, actor=who.id if isinstance(who, KeyHolder) else by, now=now)
         return _shown(store, row, case, who, language, now=now)
 
 

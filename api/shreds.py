@@ -1,6 +1,7 @@
 """The shred list: what was destroyed or taken back, written down outside the database, so that no backup revives it.
 
-Whoever destroys a data key, takes back a consent or deletes a person writes a row into ``shreds`` in the same transaction.
+Whoever destroys a data key, takes back a consent, objects to a claim or deletes a person writes a row into ``shreds`` in the
+same transaction.
 Those rows go, within seconds, into small files below ``shreds/`` in the storage of sealed files, which are only ever added to
 (small ones are put together). An entry is an id, what it is an id of, and when: it tells nothing about anybody. Restoring a
 backup applies the list before anything is served (see :mod:`api.backup`). Entries of the log are in it as well: a log that
@@ -42,6 +43,11 @@ class Shredded(StrEnum):
     LOG = "log"  # an entry of the log: its index, kind and digest; not shredded, but it must not be lost either
     CONSENT = "consent"  # an event that took a consent back, in part or whole: the consent's id and the event's number
     PERSON = "person"  # somebody had everything deleted: their pseudonym, which nobody has any more
+    STATUS = "status"  # a place in a status list that was taken, by a consent or a decoy: tokens may name it
+    CLAIM = "claim"  # a step that stopped or ended a claim to speak for somebody: the claim's id and the step's number
+    DIRECTIVE = (
+        "directive"  # somebody said what shall hold when they cannot be asked: their pseudonym and the directive's id
+    )
 
 
 class ShredListMissing(Exception):
@@ -82,8 +88,31 @@ def consent_shred_id(consent_id: str, number: int) -> str:
 
 def consent_event(shredded_id: str) -> tuple[str, int]:
     """Consent and event number of an entry. A backup with fewer events of that consent is behind."""
-    consent_id, _, number = shredded_id.rpartition("/")
-    return consent_id, int(number)
+    return _numbered(shredded_id)
+
+
+def claim_shred_id(case_id: str, number: int) -> str:
+    return f"{case_id}/{number}"
+
+
+def claim_step(shredded_id: str) -> tuple[str, int]:
+    """Claim and number of the step. A backup with fewer steps of that claim is behind."""
+    return _numbered(shredded_id)
+
+
+def status_place(shredded_id: str) -> tuple[str, int]:
+    """List and index."""
+    return _numbered(shredded_id)
+
+
+def directive_shred_id(subject_id: str, directive_id: str) -> str:
+    return f"{subject_id}/{directive_id}"
+
+
+def directive_said(shredded_id: str) -> tuple[str, str]:
+    """Whose directive, and which."""
+    subject_id, _, directive_id = shredded_id.rpartition("/")
+    return subject_id, directive_id
 
 
 def shred_list_id(files: Files) -> str | None:
@@ -172,6 +201,11 @@ def put_together(files: Files) -> int:
     for name in parts:
         files.erase(name)
     return len(parts)
+
+
+def _numbered(shredded_id: str) -> tuple[str, int]:
+    of_id, _, number = shredded_id.rpartition("/")
+    return of_id, int(number)
 
 
 def _listed(files: Files) -> list[str]:

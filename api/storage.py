@@ -720,7 +720,7 @@ class Store(AuditStore):
         entry = self._status_entry(consent_id)
         if entry is None:
             listed = self._list_with_room(now=now, draw=draw)
-            entry = self._new_entry(listed, consent_id=consent_id, draw=draw)
+            entry = self._new_entry(listed, consent_id=consent_id, now=now, draw=draw)
         return entry.list_id, entry.idx
 
     def set_status(self, consent_id: str, state: Status, *, now: datetime, draw: Draw = secrets.randbelow) -> bool:
@@ -737,7 +737,8 @@ class Store(AuditStore):
             return False
         moving = [entry]
         if before is Status.VALID:
-            moving += [self._new_entry(listed, consent_id=None, draw=draw) for _ in range(companions(draw=draw))]
+            with_it = range(companions(draw=draw))
+            moving += [self._new_entry(listed, consent_id=None, now=now, draw=draw) for _ in with_it]
         else:
             alike = self._decoys(listed, before)
             moving += [alike.pop(draw(len(alike))) for _ in range(min(companions(draw=draw), len(alike)))]
@@ -784,6 +785,22 @@ class Store(AuditStore):
         since = self._session.scalar(times)
         return at if since is None else since, self._session.scalar(later)
 
+    def revoke_places(self, places: Iterable[tuple[str, int]], *, now: datetime) -> None:
+        """Those of these places (list and index) that nothing stands in: tokens may name them, and nobody knows any more
+        whose. Places in lists that are not there are as good as revoked: no list is no yes."""
+        by_list: dict[str, set[int]] = {}
+        for list_id, index in places:
+            by_list.setdefault(list_id, set()).add(index)
+        for list_id, indexes in sorted(by_list.items()):
+            listed = self.get(StatusListRow, list_id, lock=True)
+            if listed is None:
+                continue
+            taken = set(self._session.scalars(select(StatusEntryRow.idx).where(StatusEntryRow.list_id == list_id)))
+            lost = [StatusEntryRow(list_id=list_id, idx=index, state=Status.VALID) for index in sorted(indexes - taken)]
+            listed.used += len(lost)
+            self._session.add_all(lost)
+            self._move(listed, [(entry, Status.REVOKED) for entry in lost], now=now)
+
     def statuses_behind(self, most: int = 200) -> list[str]:
         """Revoked consents that their list does not say so of: revoked by an older release."""
         behind = (
@@ -811,7 +828,7 @@ class Store(AuditStore):
         self._move(made, entries, now=now)
         return made
 
-    def _new_entry(self, listed: StatusListRow, *, consent_id: str | None, draw: Draw) -> StatusEntryRow:
+    def _new_entry(self, listed: StatusListRow, *, consent_id: str | None, now: datetime, draw: Draw) -> StatusEntryRow:
         def taken(index: int) -> bool:
             return self.get(StatusEntryRow, (listed.list_id, index)) is not None
 
@@ -819,6 +836,7 @@ class Store(AuditStore):
         entry = StatusEntryRow(list_id=listed.list_id, idx=index, consent_id=consent_id, state=Status.VALID)
         listed.used += 1
         self.add(entry)
+        self.shred("status", f"{listed.list_id}/{index}", at=now)  # see api.shreds.Shredded.STATUS
         return entry
 
     def _decoys(self, listed: StatusListRow, state: Status) -> list[StatusEntryRow]:
@@ -1016,6 +1034,11 @@ class Store(AuditStore):
         found = select(AuthorityCaseRow.case_id).where(
             AuthorityCaseRow.subject_id == subject_id, AuthorityCaseRow.ended_at.is_(None)
         )
+        return list(self._session.scalars(found.order_by(AuthorityCaseRow.case_id)))
+
+    def authorities_running(self) -> list[str]:
+        """Claims that are not over."""
+        found = select(AuthorityCaseRow.case_id).where(AuthorityCaseRow.ended_at.is_(None))
         return list(self._session.scalars(found.order_by(AuthorityCaseRow.case_id)))
 
     def authorities_due(self, now: datetime, *, undecided_since: datetime, most: int = 200) -> list[str]:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from api.app import create_app, open_service
 from api.audit import verify_ledger
+from api.authorities import keep_directive
 from api.backup import BackupInvalid, DatabaseNotEmpty, back_up, restore
 from api.database import Database, as_service, new_engine
 from api.engines import FaceEngines
@@ -25,13 +26,22 @@ from api.media import Erased, Sealed
 from api.settings import Settings
 from api.shreds import ShredListMissing
 from api.sweeping import sweep
-from api.tables import ConsentRow, DataKeyRow
+from api.tables import AuthorityCaseRow, ConsentRow, DataKeyRow, StatusEntryRow
+from consent.authority import Shown, SubjectAssurance
+from consent.directive import AdvanceDirective, Wish
 from consent.ledger import SALT_BYTES
 from consent.merkle import edge_of
 from consent.note import read_checkpoint, read_note
+from consent.offline import Holds, HoldsNot, OfflineCode, check_offline
+from consent.terms import Purpose
 from consent.tlog_proof import read_tlog_proof
+from consent.tokens import UnverifiedToken
+from liveness.policy import Assurance
 from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
+from tests.api.test_authorities import GONE, granted, phone, reasons
+from tests.api.test_representatives import asks, give, given
+from tests.api.test_status import keys, place
 
 pytestmark = pytest.mark.service
 
@@ -39,9 +49,10 @@ Restored = Callable[..., Any]
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """With a key file of its own: it changes here."""
-    return replace(settings, keys=settings.var / "keys.json")
+    least = getattr(request, "param", settings.minimum_assurance)
+    return replace(settings, keys=settings.var / "keys.json", minimum_assurance=least)
 
 
 @pytest.fixture
@@ -373,6 +384,111 @@ def test_a_yes_to_one_use_that_was_not_used_at_the_backup_is_void(
     assert world.call("POST", f"{path}/refuse", consent["manage_token"]).status_code == 200
     with restored(out) as (again, _):
         assert again.ask(**asked)["context"]["reasons"][0]["code"] == "approval_needed"
+
+
+def test_a_token_of_a_consent_given_after_the_backup_does_not_hold_offline(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    """It was taken back, and the database forgot both. Whoever checks offline must not take silence for a yes."""
+    kept = world.token(world.consent())
+    out = backup()
+    since = world.consent(world.shown_live(BOB, "user-2"))
+    token = world.token(since)
+    revoke(world, since)
+    path, index = place(token)
+    assert place(kept)[0] == path
+    with restored(out) as (again, _):
+        listed = again.call("GET", path).text
+        found = [
+            check_offline(UnverifiedToken(one), listed, keys(again), audience="studio", now=again.clock())
+            for one in (kept, token)
+        ]
+        assert isinstance(found[0], Holds)
+        assert found[1] == HoldsNot(OfflineCode.REVOKED)
+        with again.service.database.transaction() as store:
+            assert store.get(StatusEntryRow, (path.rpartition("/")[2], index)), "nobody else is given that place"
+
+
+def test_no_token_holds_offline_when_the_shred_list_is_lost(
+    world: World, backup: Callable[[], Path], restored: Restored, tmp_path: Path
+) -> None:
+    kept = world.token(world.consent())
+    out = backup()
+    tokens = [kept, world.token(world.consent(world.shown_live(BOB, "user-2")))]
+    elsewhere = {"storage": str(tmp_path / "new-storage")}
+    with restored(out, settings=elsewhere, end_all_consents=True) as (again, _):
+        listed = again.call("GET", place(kept)[0])
+        assert listed.status_code == 404
+        for token in tokens:
+            found = check_offline(
+                UnverifiedToken(token), listed.text, keys(again), audience="studio", now=again.clock()
+            )
+            assert found == HoldsNot(OfflineCode.STATUS_INVALID)
+        again.token(again.consent(again.shown_live(BOB, "user-3")))  # a list of its own is begun
+
+
+def test_a_backend_that_may_have_used_a_face_since_the_backup_is_asked_to_delete(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    consent = world.consent()
+    answer = world.ask(tokens=[world.token(consent)], media=[world.media(png(ALICE))["media_id"]])
+    out = backup()
+    body = {"permit": answer["context"]["permit"], "job_sha256": "ab" * 32}
+    assert world.call("POST", "/v1/permits/redeem", "backend", json=body).status_code == 200
+    revoke(world, consent)
+    with restored(out) as (again, _):
+        [purge] = again.call("GET", "/v1/purges", "backend").json()["purges"]
+        assert (purge["consent_id"], purge["reason"]) == (consent["consent_id"], "revoked")
+
+
+@pytest.mark.parametrize("settings", [SubjectAssurance.CURATED], indirect=True)
+@pytest.mark.parametrize("since", ["objection", "withdrawal", "directive", "sign of life", "nothing"])
+def test_what_was_said_against_a_claim_after_the_backup_ends_it_and_what_stands_on_it(
+    world: World, backup: Callable[[], Path], restored: Restored, since: str
+) -> None:
+    path = granted(world)
+    answer = given(world, path)
+    token = world.token(answer)
+    assert asks(world, token)["decision"] is True
+    out = backup()
+    if since == "objection":
+        assert world.call("POST", f"{path}/objections", phone(world, "son", BOB), json={}).status_code == 200
+    elif since == "withdrawal":
+        assert world.call("POST", f"{path}/withdraw", "app").status_code == 200
+    elif since == "directive":  # it takes some of it away, and stops nothing by itself
+        with world.service.database.transaction() as store:
+            row = store.get(AuthorityCaseRow, path.rpartition("/")[2])
+            assert row is not None
+            shown = Shown(
+                challenge_id="chl_1",
+                nonce="n" * 16,
+                capture_sha256="ab" * 32,
+                policy="strict",
+                assurance=Assurance.WEB,
+                judged_at=world.clock(),
+            )
+            said = AdvanceDirective(
+                subject_id=row.subject_id,
+                at=world.clock(),
+                wish=Wish.FORBID,
+                purposes=(Purpose.VOICE,),
+                until=None,
+                shown=shown,
+            )
+            keep_directive(world.service, store, said, session_id="lvs_1")
+    elif since == "sign of life":
+        phone(world, "gone-1", GONE[1])
+    with restored(out) as (again, figures):
+        stage = again.call("GET", path, "app").json()["stage"]
+        if since == "nothing":
+            assert (figures["claims_ended"], figures["consents_ended"], stage) == (0, 0, "granted")
+            assert asks(again, token)["decision"] is True
+            return
+        assert (figures["claims_ended"], figures["consents_ended"], stage) == (1, 1, "withdrawn")
+        assert asks(again, token)["decision"] is False
+        assert reasons(give(again, path, phone(again, "widow", ALICE))) == ["authority_over"]
+        assert again.call("GET", f"{path}/events", "app").json()["events"][-1]["step"] == "restore"
+        assert verify_ledger(again.service.settings)["valid"]
 
 
 def test_the_queue_goes_on_after_a_restore(world: World, backup: Callable[[], Path], restored: Restored) -> None:
