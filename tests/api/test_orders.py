@@ -271,6 +271,7 @@ class Orders(RuleBasedStateMachine):
         for backend in BACKENDS:
             self.token_of(self.consents[-1], backend, "cameo", 3600)
         self.is_used_at_once(self.consents[-1])
+        self.is_backed_up()
 
     @initialize(person=st.sampled_from(sorted(PEOPLE)), chosen=st.fixed_dictionaries(CHOICES))
     def somebody_agrees_to_one_use(self, person: str, chosen: dict[str, Any]) -> None:
