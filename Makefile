@@ -29,7 +29,7 @@ demo: setup ## the whole story on a simulated person; results in out/demo
 	@$(BIN)/mien demo --out out/demo
 
 test: setup ## all tests, with real weights, PostgreSQL and HTTP
-	@TESTS_MUST_RUN=1 $(BIN)/python -m pytest
+	@TESTS_MUST_RUN=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
 serve: setup ## the service on http://127.0.0.1:8000 with its worker and its own PostgreSQL
 	@exec $(BIN)/mien serve

@@ -130,7 +130,7 @@ class _Story:
     def tell(self) -> None:
         keys = self._keys()
         app, backend, auditor = (_Caller(self.url, keys[role]) for role in ("app", "backend", "auditor"))
-        session, person = self._live_check(app, auditor)
+        session, person, judging = self._live_check(app, auditor)
         consent = self._consent(person, session)
         manager = _Caller(self.url, consent["manage_token"])
         tried_out = self._dry_run(manager, consent)
@@ -138,12 +138,15 @@ class _Story:
         token = self._token(manager, consent, _LOCAL_BACKEND)
         self._refused_for_another_face(app, token)
         for_backend = self._permit(backend, manager, consent, _name("backend"))
+        self._judged_again(judging)
         clip_id = self._clip(app, token)
         self._clip_is_marked()
         self._narrow(backend, manager, consent, for_backend)
-        self._holds_offline(token, "before the revocation", "撤回之前", code=None)
+        self._holds_offline(token, "of before that", "此前的令牌", code="revoked")
+        token = self._token(manager, consent, _LOCAL_BACKEND)
+        self._holds_offline(token, "made after it", "此后的令牌", code=None)
         self._revoke(app, manager, consent, token, clip_id)
-        self._holds_offline(token, "after it", "撤回之后", code="revoked")
+        self._holds_offline(token, "once all is taken back", "全部撤回之后", code="revoked")
         self._log_verifies()
         self._evidence(auditor, consent)
         write_report(self.out, self.scenes, tried_out)
@@ -153,25 +156,12 @@ class _Story:
             "keys", "API keys for an app, a backend and an auditor", "为应用、生成后端与审计员创建密钥"
         ) as told:
             roles = ("app", "backend", "auditor")
-            making = {
-                role: subprocess.Popen(
-                    [*_MIEN, "keys", "create", "--role", role, "--name", _name(role)],
-                    env=self.environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-                for role in roles
-            }
-            keys = {}
-            for role, process in making.items():
-                answer, complaint = process.communicate(timeout=60)
-                _demand(process.returncode == 0, f"keys create --role {role}: {complaint}")
-                keys[role] = answer.strip()
+            making = {role: self._begin("keys", "create", "--role", role, "--name", _name(role)) for role in roles}
+            keys = {role: self._end(process, "keys create").strip() for role, process in making.items()}
             told("made, kept only as digests")
         return keys
 
-    def _live_check(self, app: _Caller, auditor: _Caller) -> tuple[dict[str, Any], _Caller]:
+    def _live_check(self, app: _Caller, auditor: _Caller) -> tuple[dict[str, Any], _Caller, subprocess.Popen[str]]:
         session = app.post(
             "/v1/liveness/sessions",
             {"subject_ref": f"demo-{secrets.token_hex(4)}", "language": "en", "purpose": _PURPOSE},
@@ -183,11 +173,7 @@ class _Story:
             challenge, state, verdict = self._attempt(person, auditor, session["session_id"])
         _demand(state["status"] == "passed", f"the live check failed: {state['reasons']}")
         _demand(verdict["live"] is True, "the auditor sees another verdict than the person")
-        with self._step("plot", "The same recording judged offline, with its plot", "离线复核同一录像并绘图") as told:
-            again = self._offline_verdict(challenge)
-            _demand(_decisions(again) == _decisions(verdict), "judged twice, the verdict differs")
-            told("same outcome of every check (verdict.png)")
-        return session, person
+        return session, person, self._begin_judging_again(challenge)
 
     def _attempt(
         self, person: _Caller, auditor: _Caller, session_id: str
@@ -216,12 +202,18 @@ class _Story:
                 told(f"refused, {', '.join(state['reasons'])}. {advice} {state['attempts_left']} attempts left")
         return challenge, state, verdict
 
-    def _offline_verdict(self, challenge: dict[str, Any]) -> dict[str, Any]:
+    def _begin_judging_again(self, challenge: dict[str, Any]) -> subprocess.Popen[str]:
+        """The same recording, judged by the command line while the story goes on."""
         command = ["examine", str(self.out / "capture.mp4"), "--digits", challenge["digits"]]
         command += ["--turns", ",".join(challenge["turns"]), "--policy", "simulated"]
-        command += ["--plot", str(self.out / "verdict.png")]
-        answer: dict[str, Any] = json.loads(self._mien(*command))
-        return answer
+        return self._begin(*command, "--plot", str(self.out / "verdict.png"))
+
+    def _judged_again(self, judging: subprocess.Popen[str]) -> None:
+        with self._step("plot", "The same recording judged offline, with its plot", "离线复核同一录像并绘图") as told:
+            again = json.loads(self._end(judging, "examine"))
+            verdict = json.loads((self.out / "verdict.json").read_text(encoding="utf-8"))
+            _demand(_decisions(again) == _decisions(verdict), "judged twice, the verdict differs")
+            told("same outcome of every check (verdict.png)")
 
     def _consent(self, person: _Caller, session: dict[str, Any]) -> dict[str, Any]:
         with self._step(
@@ -324,7 +316,7 @@ class _Story:
             listed = str(_payload(token)["status"]["status_list"]["uri"])
             command = ["token", "verify", str(jwt), "--keys", str(self.out / "jwks.json"), "--status", listed]
             answer = json.loads(self._mien(*command, ends_with=0 if code is None else 1))
-            self._write("offline-before.json" if code is None else "offline-after.json", answer)
+            self._write("offline.json" if code is None else "offline-revoked.json", answer)
             _demand(answer.get("code") == code, f"the token reads {answer.get('code')}, not {code}")
             told("it holds" if code is None else f"refused, {code}")
 
@@ -400,12 +392,26 @@ class _Story:
         }
 
     def _mien(self, *arguments: str, ends_with: int = 0) -> str:
-        done = subprocess.run(
-            [*_MIEN, *arguments], env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        return self._end(self._begin(*arguments), " ".join(arguments[:2]), ends_with=ends_with)
+
+    def _begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*_MIEN, *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        ended = f"mien {arguments[0]} {arguments[1]} ended with {done.returncode}: {done.stderr}"
-        _demand(done.returncode == ends_with, ended)
-        return done.stdout
+
+    def _end(self, process: subprocess.Popen[str], what: str, *, ends_with: int = 0) -> str:
+        try:
+            answer, complaint = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        ended = f"mien {what} ended with {process.returncode}: {complaint or answer}"
+        _demand(process.returncode == ends_with, ended)
+        return answer
 
     def _write(self, name: str, value: object) -> None:
         (self.out / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
