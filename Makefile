@@ -29,7 +29,8 @@ demo: setup ## the whole story on a simulated person; results in out/demo
 	@$(BIN)/mien demo --out out/demo
 
 test: setup ## all tests, with real weights, PostgreSQL and HTTP
-	@TESTS_MUST_RUN=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile
+	@TESTS_MUST_RUN=1 $(BIN)/python -m pytest -m "not alone" -n auto --maxprocesses=4 --dist=loadfile
+	@TESTS_MUST_RUN=1 $(BIN)/python -m pytest -m alone
 
 serve: setup ## the service on http://127.0.0.1:8000 with its worker and its own PostgreSQL
 	@exec $(BIN)/mien serve

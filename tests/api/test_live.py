@@ -520,6 +520,7 @@ def test_nothing_of_the_person_is_logged(world: World, url: str, caplog: pytest.
     assert "digits" not in cue or cue["digits"] not in caplog.text
 
 
+@pytest.mark.alone
 @pytest.mark.weights
 def test_a_simulated_person_passes_live_on_real_models(weights: Path) -> None:
     """In real time, so a busy machine may cost an attempt; a person has three too."""
