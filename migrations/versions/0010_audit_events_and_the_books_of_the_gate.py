@@ -100,7 +100,7 @@ $$
 
 
 def upgrade() -> None:
-    # counting what is there takes longer than any other statement may: about a minute for a million questions
+    # counting what is there takes longer than any other statement may: a quarter of an hour and more for a million questions
     op.execute("SET LOCAL statement_timeout = 0")
     op.add_column("outcomes", sa.Column("kind", sa.Text(), sa.Computed(KIND, persisted=True), nullable=False))
     op.create_unique_constraint(op.f("uq_outcomes_attempt_id_permit_id"), "outcomes", ["attempt_id", "permit_id"])
