@@ -142,9 +142,8 @@ class _Story:
         clip_id = self._clip(app, token)
         self._clip_is_marked()
         self._narrow(backend, manager, consent, for_backend)
-        self._holds_offline(token, "of before that", "此前的令牌", code="revoked")
-        token = self._token(manager, consent, _LOCAL_BACKEND)
-        self._holds_offline(token, "made after it", "此后的令牌", code=None)
+        token = self._token(manager, consent, _LOCAL_BACKEND)  # those of before say more than is true now
+        self._holds_offline(token, "after that", "缩小范围之后", code=None)
         self._revoke(app, manager, consent, token, clip_id)
         self._holds_offline(token, "once all is taken back", "全部撤回之后", code="revoked")
         self._log_verifies()
@@ -357,16 +356,12 @@ class _Story:
 
     def _log_verifies(self) -> None:
         with self._step("log", "The log, and the person's receipt offline", "核验日志与本人回执") as told:
-            ledger = json.loads(self._mien("ledger", "verify"))
-            command = [
-                "ledger",
-                "verify",
-                "--proof",
-                str(self.out / "receipt.json"),
-                "--keys",
-                str(self.out / "jwks.json"),
+            receipt, keys = str(self.out / "receipt.json"), str(self.out / "jwks.json")
+            both = [
+                self._begin("ledger", "verify"),
+                self._begin("ledger", "verify", "--proof", receipt, "--keys", keys),
             ]
-            proof = json.loads(self._mien(*command))
+            ledger, proof = (json.loads(self._end(one, "ledger verify")) for one in both)
             self._write("ledger.json", {"log": ledger, "receipt": proof})
             _demand(ledger["valid"] is True and proof["valid"] is True, "the log does not verify")
             told(f"all {ledger['entries']} entries hash to the signed root; the receipt proves entry {proof['index']}")
