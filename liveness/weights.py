@@ -51,6 +51,7 @@ class Role(StrEnum):
     PRESENTATION_ATTACK = "presentation_attack"
     SPEECH = "speech"
     VOICE = "voice"
+    FONT = "font"
 
 
 class InputKind(StrEnum):
