@@ -116,11 +116,13 @@ def permit_faults(
     asked_at: datetime,
     outcome: Outcome | None,
     records: Iterable[ConsentRecord | None],
+    nobody: bool = False,
 ) -> tuple[FailOpen, ...]:
     """What is wrong with a permit that was given; empty when nothing is.
 
     asked_at : the moment the gate decided for. records : of the consents under it, each from the events that stood in the
-    log before the outcome; ``None`` where there were none.
+    log before the outcome; ``None`` where there were none. nobody : the attempt was about pictures without anybody in them
+    (:func:`was_about_nobody`), and so they still are.
     """
     if outcome is None:
         return (FailOpen.NO_OUTCOME,)
@@ -128,7 +130,7 @@ def permit_faults(
     if outcome.kind != OutcomeKind.PERMIT or outcome.permit_id != permit_id:
         found.append(FailOpen.OTHER_OUTCOME)
     under = list(records)
-    if not under or any(record is None for record in under):
+    if (not under and not nobody) or any(record is None for record in under):
         found.append(FailOpen.NO_CONSENT)
     for record in under:
         if record is None:
@@ -139,3 +141,8 @@ def permit_faults(
         if purpose not in record.purposes or not record.scope.covers(backend):
             found.append(FailOpen.OUT_OF_SCOPE)
     return tuple(dict.fromkeys(found))
+
+
+def was_about_nobody(claimed: Mapping[str, object]) -> bool:
+    """Whether a question, by what was written down of it, was about pictures alone and presented no token."""
+    return claimed.get("only_pictures") is True and bool(claimed.get("media")) and claimed.get("tokens") == 0

@@ -43,11 +43,14 @@ log = logging.getLogger("mien.consent")
 
 PERMIT_TYPE = "permit+jwt"
 PERMIT_LIFE = timedelta(seconds=300)  # design: start of the work, not its length; a longer one is worth stealing
+RETENTION_S = 24 * 3600  # design: as long as we keep media that was handed in
+MOST_SECONDS_OF_NOBODY = 60  # design: as long as a clip of our own may be; nobody bounds it
 COMMITMENT = b"mien-template-1"
 
 _MAX_PERMIT_CHARS = 8192
 _MAX_FACES = 4096  # a clip of 30 s looked at twice a second, with many people
 _MAX_TOKENS = 16
+_MAX_INPUTS = 256
 _UNIT = 1e-3  # how far a template's length may be from 1, as float32 sums of 512 squares are
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:@/+*-]{1,200}")
 
@@ -88,6 +91,11 @@ class GateCode(StrEnum):
     dpop_replayed      the proof was used before.
     key_mismatch       the proof is by another key than the token's, or than the backend's.
     backend_blocked    this backend has not confirmed in time that it deleted what an ended consent had let it keep.
+    hidden_face        an input names something without showing it, and our records do not say who is in it.
+    remote_input       an input is an address, which may hold something else by the time it is fetched.
+    input_unseen       the job names bytes that were not handed in, or the question a kind of input that is not known here.
+    voice_undeclared   a sound goes in and it was not said whose voice it is, or that it is nobody's.
+    mismatch_budget    too many faces that were not this person's were tried today; nothing was looked at.
     gate_error         something failed inside; nothing is permitted by failing.
     """
 
@@ -124,6 +132,11 @@ class GateCode(StrEnum):
     DPOP_REPLAYED = "dpop_replayed"
     KEY_MISMATCH = "key_mismatch"
     BACKEND_BLOCKED = "backend_blocked"
+    HIDDEN_FACE = "hidden_face"
+    REMOTE_INPUT = "remote_input"
+    INPUT_UNSEEN = "input_unseen"
+    VOICE_UNDECLARED = "voice_undeclared"
+    MISMATCH_BUDGET = "mismatch_budget"
     GATE_ERROR = "gate_error"
 
 
@@ -143,11 +156,28 @@ class FaceSeen:
     template: FaceTemplate | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSeen:
+    """Something that goes into the work and shows no face to look at: a handle, a voice, an address.
+
+    place : where it stands, such as ``handles/0``, ``voices/1`` or a JSON pointer into the job.
+    consents : whose likeness it carries, by our own records or as the backend declared; each must be among those presented.
+    problem : why it is not known whose; with neither this nor ``consents`` it is taken for a hidden face.
+    """
+
+    place: str
+    consents: tuple[str, ...] = ()
+    problem: GateCode | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Use:
     """What a backend wants to do.
 
     faces : every face in every picture that goes into the work; all of them, or the answer is worth nothing.
+    inputs : everything else that goes in and may carry a likeness; all of it, likewise.
+    only_pictures : all that will be seen are pictures that were looked at just now, ``faces`` being all that is in them. Then,
+        and only then, no face means that nobody is shown.
     job_sha256 : hash of the job, which the permit is bound to.
     seconds : length of the clip; ``None`` when not known yet (the permit then bounds it).
     script : all words that will be spoken; ``""`` when none are; ``None`` when not known, which is refused where a
@@ -171,6 +201,13 @@ class Use:
     maker: str | None = None
     categories: tuple[ContentCategory, ...] | None = None
     territories: tuple[str, ...] | None = None
+    inputs: tuple[InputSeen, ...] = ()
+    only_pictures: bool = False
+
+    @property
+    def shows_nobody(self) -> bool:
+        """Everything that will be seen was looked at, and there is no face in it, not even one that could not be judged."""
+        return self.only_pictures is True and not self.faces and not self.inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,13 +238,15 @@ class Presented:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReason:
-    """One reason. A face is named by index, medium and box; a token by its place among those presented."""
+    """One reason. A face is named by index, medium and box; a token by its place among those presented; any other input by
+    its place in the question."""
 
     code: GateCode
     face_index: int | None = None
     media_id: str | None = None
     box: Box | None = None
     token_index: int | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,11 +267,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligations:
-    """What whoever uses the permit must do. ``max_seconds``: the shortest limit of the people involved."""
+    """What whoever uses the permit must do. ``max_seconds``: the shortest limit of the people involved. ``retention_s``: after
+    how many seconds whatever was got under the permit (references, inputs, drafts) must be gone."""
 
     visible_label: bool = True
     manifest: bool = True
     max_seconds: int
+    retention_s: int = RETENTION_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +281,8 @@ class Permit:
     """Yes: this backend, this purpose, this job, these people, for a few minutes. Made by :func:`decide` and read back
     by :func:`verify_permit`, nowhere else.
 
-    consents : ``(consent_id, subject_id)`` of everyone shown, sorted. assurance : the lowest among them.
+    consents : ``(consent_id, subject_id)`` of everyone shown, sorted; empty where nobody is. assurance : the lowest among them;
+        of nobody, the lowest there is.
     issued_at, expires_at : whole seconds, half-open.
     jkt : the key that the backend proved to have; only with it can the permit be used.
     """
@@ -269,9 +311,11 @@ def decide(
     3. Each token, alone: it verified; the key it or the backend is bound to was proved; it is for this backend and
        purpose and in force now; the record is its own; the record allows the use (:func:`what_would_be_allowed`) and the
        status list does not say otherwise; its templates are there and the committed.
-    4. There is a face.
-    5. Each face, with the tokens that passed 3: it can be compared with all of them, and is its best match's person.
-    6. Each token that passed 3 is the best match of some face.
+    4. There is a face, or another input that is known to carry somebody's likeness; or nobody will be seen
+       (:attr:`Use.shows_nobody`) and no token was presented: that needs nobody's consent, and the permit names nobody.
+    5. Each face, with the tokens that passed 3: it can be compared with all of them, and is its best match's person. Each other
+       input: it is known whose it is, and a token of each of them passed 3.
+    6. Each token that passed 3 is the best match of some face, or some other input is its person's.
     7. Nothing else is wrong: whoever wants to be asked was asked about this job, and said yes. Last, so that nobody is
        asked about what could not be made anyway, or about somebody else's face.
     8. No reason has come up: a permit, which ends with the first of 300 s, the tokens, the records and the approvals.
@@ -308,7 +352,8 @@ def _decide(
             seen_ids.add(one.token.token_id)
         reasons += [GateReason(code=code, token_index=number) for code in codes]
 
-    if not use.faces:  # 4
+    carried = any(one.consents for one in use.inputs)
+    if not use.faces and not carried and (presented or not use.shows_nobody):  # 4
         reasons.append(GateReason(code=GateCode.NO_FACE))
     used: set[int] = set()
     for face in use.faces:  # 5
@@ -317,7 +362,12 @@ def _decide(
             reasons.append(GateReason(code=match, face_index=face.index, media_id=face.media_id, box=face.box))
         else:
             used.add(match)
-    if use.faces:  # 6
+    for one_input in use.inputs:
+        why, theirs = _whose_input(one_input, holding)
+        used |= theirs
+        if why is not None:
+            reasons.append(GateReason(code=why, place=one_input.place))
+    if use.faces or carried:  # 6
         for held in holding:
             if held.number not in used:
                 reasons.append(GateReason(code=GateCode.TOKEN_UNUSED, token_index=held.number))
@@ -339,10 +389,16 @@ def _decide(
         purpose=use.purpose,
         job_sha256=use.job_sha256,
         consents=tuple(sorted({(held.record.consent_id, held.record.subject_id) for held in holding})),
-        assurance=min((held.record.assurance for held in holding), key=tuple(SubjectAssurance).index),
+        assurance=min(
+            (held.record.assurance for held in holding),
+            key=tuple(SubjectAssurance).index,
+            default=SubjectAssurance.SIMULATED,
+        ),
         issued_at=issued_at,
         expires_at=min(ends),
-        obligations=Obligations(max_seconds=min(held.record.limits.max_seconds for held in holding)),
+        obligations=Obligations(
+            max_seconds=min((held.record.limits.max_seconds for held in holding), default=MOST_SECONDS_OF_NOBODY)
+        ),
         jkt=use.proof.jkt if isinstance(use.proof, DpopProof) else None,
     )
 
@@ -363,6 +419,7 @@ def _can_be_judged(
         and (use.seconds is None or (math.isfinite(use.seconds) and use.seconds > 0))
         and _is_stated_well(use)
         and len(use.faces) <= _MAX_FACES
+        and len(use.inputs) <= _MAX_INPUTS
         and len(presented) <= _MAX_TOKENS
     )
 
@@ -599,6 +656,17 @@ def _whose(face: FaceSeen, holding: list[_Holding], same_person: float) -> int |
     return best_number
 
 
+def _whose_input(given: InputSeen, holding: list[_Holding]) -> tuple[GateCode | None, set[int]]:
+    """Why an input without a face to look at is not covered, if it is not, and the tokens of those whose it is (step 5)."""
+    if given.problem is not None:
+        return given.problem, set()
+    if not given.consents:
+        return GateCode.HIDDEN_FACE, set()
+    numbers = {held.record.consent_id: held.number for held in holding}
+    missing = [consent_id for consent_id in given.consents if consent_id not in numbers]
+    return GateCode.NO_TOKEN if missing else None, {numbers[each] for each in given.consents if each in numbers}
+
+
 def _is_sound(template: FaceTemplate) -> bool:
     """Finite and of unit length: a longer vector would be similar to everybody."""
     vector = template.vector
@@ -647,6 +715,7 @@ def sign_permit(permit: Permit, key: SigningKey, *, issuer: str = ISSUER) -> str
             "visible_label": permit.obligations.visible_label,
             "manifest": permit.obligations.manifest,
             "max_seconds": permit.obligations.max_seconds,
+            "retention_s": permit.obligations.retention_s,
         },
     }
     if permit.jkt is not None:
@@ -681,6 +750,8 @@ def _permit(claims: Members, issuer: str) -> Permit:
         visible_label=obliged.flag("visible_label"),
         manifest=obliged.flag("manifest"),
         max_seconds=obliged.whole("max_seconds"),
+        # permits of the release before do not say
+        retention_s=obliged.whole("retention_s") if obliged.has("retention_s") else RETENTION_S,
     )
     obliged.end()
     consents: list[tuple[str, str]] = []

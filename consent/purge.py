@@ -3,6 +3,7 @@
     required  ->  confirmed                 within an hour is the aim
     required  ->  overdue  ->  confirmed    48 hours are the limit; from then on the gate refuses the backend
     required  ->  overdue  ->  excused      an admin lifted the block, with a reason; it still has to confirm
+    required  ->  retained  ->  lapsed      a vendor that has no call to delete keeps it under its own terms, until it says
 
 Whether a backend is overdue follows from the time alone: no sweep and no message has to come through for it to be refused.
 The 48 hours are those of the TAKE IT DOWN Act (removal after notice); the hour is our own aim.
@@ -37,18 +38,21 @@ class PurgeReason(StrEnum):
 
 
 class PurgeState(StrEnum):
-    """Where a demand stands. Only ``overdue`` blocks."""
+    """Where a demand stands. Only ``overdue`` blocks. ``lapsed``: the time is over for which a vendor says that it keeps it."""
 
     REQUIRED = "required"
     LATE = "late"
     OVERDUE = "overdue"
     EXCUSED = "excused"
     CONFIRMED = "confirmed"
+    RETAINED = "retained"
+    LAPSED = "lapsed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """One demand on one backend, for one consent. ``excused_at``: when an admin lifted the block."""
+    """One demand on one backend, for one consent. ``excused_at``: when an admin lifted the block. ``retained_at``: when it was
+    found that the vendor does not delete; ``retained_until``: when it will have, by its own word, if it gave one."""
 
     purge_id: str
     consent_id: str
@@ -59,10 +63,15 @@ class Purge:
     due_at: datetime
     excused_at: datetime | None = None
     confirmed_at: datetime | None = None
+    retained_at: datetime | None = None
+    retained_until: datetime | None = None
 
     def state_at(self, now: datetime) -> PurgeState:
         if self.confirmed_at is not None:
             return PurgeState.CONFIRMED
+        if self.retained_at is not None:
+            over = self.retained_until is not None and now >= self.retained_until
+            return PurgeState.LAPSED if over else PurgeState.RETAINED
         if now < self.target_at:
             return PurgeState.REQUIRED
         if now < self.due_at:

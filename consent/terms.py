@@ -36,10 +36,12 @@ class Reader(StrEnum):
 
     subject         the person whose likeness it is.
     representative  who agrees on behalf of somebody who cannot, on a granted claim.
+    look_alikes     the person once more: a yes of its own to being told of faces like theirs (:mod:`consent.look_alikes`).
     """
 
     SUBJECT = "subject"
     REPRESENTATIVE = "representative"
+    LOOK_ALIKES = "look_alikes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -665,6 +667,120 @@ _ZH_FOR_REPRESENTATIVES_2026_12 = """
 除，并提供副本。您也可以向居住地的个人信息保护主管机关投诉。联系方式写在同意记录中。
 """
 
+_EN_LOOK_ALIKES_2026_12 = """
+# Being told when somebody asks with a face like yours
+
+Version look-alikes-2026-12
+
+These words ask you for one thing, apart from everything else you agreed to: may this service look for your face in requests
+that were refused, and tell you? It is off. If you say no, or nothing, you lose nothing: your digital double, your choices
+and your protection stay as they are.
+
+"We" and "us" mean the organisation that is named, with its contact, as the controller in your consent record. "The
+service" means the Mien software that it runs.
+
+## What is done
+
+A generator of videos must ask this service before it uses a face. If nobody's leave was shown for a face, the answer is no.
+Without these words that is the end of it: the face is compared with nobody else's. If you agree, such a face is
+afterwards compared with yours, and if the two are much alike you are told.
+
+The words for your double say that we do not search for you in other pictures. This is the one exception to that. Your face
+is not looked for anywhere else: not on the internet, not in pictures that people hand in for other reasons, and not for
+anybody else. Nobody can ask the service whose face something is.
+
+## What is kept
+
+A code made from your face templates with a secret key that only this service has. Without the key nobody can compare it with
+a photograph. It is biometric data all the same. It lies apart from everything else about you, with the codes of others who
+agreed, and is used for nothing else.
+
+The face in a refused request is kept sealed until it was compared, at most one hour. Whoever asked never learns that it was
+compared, or with what result.
+
+## What you are told
+
+That somebody asked with a face like yours: the day and hour, which generator, and for what purpose. Not the picture, not who
+asked beyond the name of the generator, and not how alike the faces are. You are told within a day or so and not at once, so
+that nobody can try faces and watch what happens. You are told of three requests a day at most.
+
+The app where you agreed is told only that there is something for you to see.
+
+## It can be wrong
+
+Two people can look alike: a relative, a twin, or a stranger. What you are told is a hint and never proof that it was you, and
+it says nothing about whoever asked. It can also miss you: in a poor picture, in make-up, or from the side. No news is not proof
+that nobody tried. Whatever you are told, the request had been refused already.
+
+## How long, and how to stop
+
+Until you take it back or the consent that you gave for your double ends, whichever is first. You can take it back at any
+time, in one step, without a reason and at no cost. The code is then deleted at once. What you were told already stays on
+your list until you have your data deleted.
+
+## What stays as proof
+
+That you said yes, and that you took it back: a signed record of each under a made-up name, which you receive. The service's
+ledger holds only scrambled codes (salted hashes) of them.
+
+## Your rights
+
+You can ask the controller to see what is held about you, to correct it, to have it deleted, and to receive a copy. You can
+complain to the data protection authority where you live. The contact is in your consent record.
+"""
+
+_ZH_LOOK_ALIKES_2026_12 = """
+# 有人用与您相似的面孔提出请求时告知您
+
+版本 look-alikes-2026-12
+
+本文只请您同意一件事，它与您此前同意的一切分开：本服务可否在被拒绝的请求中查找您的面孔，并告知您？此项一开始是关闭的。如果
+您拒绝或不答复，您不会有任何损失：您的数字分身、您的选择以及对您的保护都保持原样。
+
+“我们”指您的同意记录中列为控制者（个人信息处理者）并写明联系方式的组织。“本服务”指该组织运行的 Mien 软件。
+
+## 做什么
+
+视频生成程序在使用一张脸之前必须询问本服务。如果没有就这张脸出示任何人的许可，答复就是拒绝。若没有您对本文的同意，事情到此为
+止：这张脸不会再与任何其他人比对。如果您同意，这样的脸在拒绝之后会与您的脸比对；如果两者非常相似，您会得到告知。
+
+关于数字分身的文本写明，我们不在其他图片中搜寻您。这是唯一的例外。不会在其他任何地方查找您的面孔：不在互联网上，不在人们因其他原因提交的图片中，也不为任何其他人查找。没有人可以向本服务询问某
+张脸是谁。
+
+## 保存什么
+
+用只有本服务持有的密钥由您的人脸模板算出的一段代码。没有该密钥，任何人都不能将其与照片比对。它仍然属于生物识别信息。它与您的
+其他信息分开，和其他同意者的代码存放在一起，不作其他用途。
+
+被拒绝的请求中的脸加密保存至比对完成，最长一小时。提出请求的人永远不会知道进行过比对，也不会知道结果。
+
+## 您会被告知什么
+
+有人用与您相似的脸提出了请求：日期和钟点、哪个生成程序、什么用途。不会告知图片，除生成程序的名称外不会告知是谁提出的，也不会
+告知两张脸有多相似。您大约在一天之内得到告知，而不是立即，以免有人用面孔反复试探并观察反应。每天最多告知三次请求。
+
+您在其中作出同意的应用只会得知有内容供您查看。
+
+## 可能有误
+
+两个人可能长得相像：亲属、双胞胎或陌生人。您得到的告知只是提示，绝不是“那就是您”的证明，也不说明提出请求者的任何情况。它也
+可能漏掉您：图片质量差、化了妆或侧脸时。没有消息并不证明没有人尝试过。无论告知您什么，该请求都早已被拒绝。
+
+## 期限与停止
+
+到您撤回为止，或到您为数字分身所作的同意终止为止，以较早者为准。您可以随时一步撤回，无需理由，也不收取费用。代码随即删除。
+已经告知您的内容保留在您的清单上，直到您要求删除您的数据。
+
+## 留作证明的内容
+
+您曾表示同意以及您已撤回：各有一份使用代号、经过签名的记录，并交给您。本服务的账本里只有它们的打乱的代码（加盐哈希值）。
+
+## 您的权利
+
+您可以要求控制者让您查阅所保存的与您有关的信息，予以更正、删除，并提供副本。您也可以向居住地的个人信息保护主管机关投诉。联系
+方式写在您的同意记录中。
+"""
+
 VERSIONS: tuple[Terms, ...] = (
     _terms("2026-11", "en", _EN_2026_11),
     _terms("2026-11", "zh", _ZH_2026_11),
@@ -672,6 +788,8 @@ VERSIONS: tuple[Terms, ...] = (
     _terms("2026-12", "zh", _ZH_2026_12),
     _terms("representative-2026-12", "en", _EN_FOR_REPRESENTATIVES_2026_12, Reader.REPRESENTATIVE),
     _terms("representative-2026-12", "zh", _ZH_FOR_REPRESENTATIVES_2026_12, Reader.REPRESENTATIVE),
+    _terms("look-alikes-2026-12", "en", _EN_LOOK_ALIKES_2026_12, Reader.LOOK_ALIKES),
+    _terms("look-alikes-2026-12", "zh", _ZH_LOOK_ALIKES_2026_12, Reader.LOOK_ALIKES),
 )
 """Every text ever released, oldest first."""
 

@@ -22,12 +22,13 @@ from consent.check import CHECK_KIND, check_bytes, read_check
 from consent.errors import LedgerBroken, RecordInvalid
 from consent.keys import KeySet
 from consent.ledger import SALT_BYTES, LedgerEntry, commit
+from consent.look_alikes import Choice, choice_bytes, read_choice
 from consent.record import Kind, event_bytes, event_from_bytes, read_record
 
 RESTORED = "log.restored"
 """Kind of an entry that says: those right before it came from outside the database, and what they were for is lost."""
 
-_OF_OURS = frozenset({*(kind.value for kind in Kind), CHECK_KIND, ATTEMPT_KIND, OUTCOME_KIND})
+_OF_OURS = frozenset({*(kind.value for kind in (*Kind, *Choice)), CHECK_KIND, ATTEMPT_KIND, OUTCOME_KIND})
 _NO_SALT = bytes(SALT_BYTES)
 
 
@@ -171,4 +172,17 @@ def check_flaw(*, session_id: str, subject_id: str, body: bytes, record: str, ke
         return "the consent to a check is filed under another session"
     if check_bytes(signed) != body:
         return "the signed consent to a check says something else"
+    return None
+
+
+def choice_flaw(*, subject_id: str, kind: str, body: bytes, record: str, keys: KeySet) -> str | None:
+    """What is wrong with the row of a choice about look-alikes."""
+    try:
+        signed = read_choice(record, keys)
+    except RecordInvalid as error:
+        return str(error)
+    if (signed.subject_id, signed.choice) != (subject_id, kind):
+        return "the choice about look-alikes is filed as another's, or as another one"
+    if choice_bytes(signed) != body:
+        return "the signed choice about look-alikes says something else"
     return None
