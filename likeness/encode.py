@@ -1,7 +1,7 @@
 """Pictures and sound to a file, one picture at a time.
 
-With ``liveness.decode`` the only file that imports PyAV. Writes what browsers play (H.264 + AAC in mp4, its index in front)
-and, for simulated recordings, what phones and browsers record (HEVC in mov, VP9 + Opus in webm).
+With ``liveness.decode`` and ``likeness.sound_av`` the only file that imports PyAV. Writes what browsers play (H.264 + AAC in
+mp4, its index in front) and, for simulated recordings, what phones and browsers record (HEVC in mov, VP9 + Opus in webm).
 
 A file is either whole or not there: it is written under another name beside its place and moved when it is closed.
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from likeness.errors import EncodeError
+from likeness.soundtrack import SOUND_RATE_HZ, Sound
 from liveness.capture import Audio, RgbImage
 from liveness.container import picture_track_headers
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 Codec = Literal["h264", "hevc", "vp9"]
 Rotation = Literal[0, 90, 180, 270]
 
-SOUND_RATE_HZ = 48_000
-"""What AAC and Opus are written at."""
+_SOUND_BITS = (96_000, 160_000)  # a second, of one channel and of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class EncodedFile:
 
 def encode(
     frames: Iterator[RgbImage],
-    audio: Audio | None,
+    audio: Audio | Sound | None,
     *,
     width: int,
     height: int,
@@ -89,7 +89,8 @@ def encode(
     """Write ``frames`` and ``audio`` to ``out`` (``.mp4``, ``.mov`` or ``.webm``), replacing what is there.
 
     frames : upright ``(height, width, 3) uint8 RGB``, taken one at a time; a generator is closed in any case.
-    audio : any rate; moved to its ``start_ms`` on the clock of the pictures. ``None`` gives a silent file without a track.
+    audio : any rate, one channel or two; moved to its ``start_ms`` on the clock of the pictures. ``None`` gives a silent file
+        without a track.
     fps : pictures a second.
     metadata : container tags; any key is kept in mp4 and mov.
     crf, bit_rate : quality, or bits a second in its place.
@@ -185,7 +186,7 @@ def _write(
     part: Path,
     container_format: str,
     pictures: _Pictures,
-    audio: Audio | None,
+    audio: Audio | Sound | None,
     *,
     recipe: _Recipe,
     times_ms: Sequence[float] | None,
@@ -292,24 +293,27 @@ def _interleave(
 class _SoundTrack:
     """The sound of the file, written little by little so that it lies beside the pictures it belongs to."""
 
-    def __init__(self, container: OutputContainer, recipe: _Recipe, audio: Audio) -> None:
+    def __init__(self, container: OutputContainer, recipe: _Recipe, audio: Audio | Sound) -> None:
         from av.audio.stream import AudioStream
 
-        stream = container.add_stream(recipe.sound, rate=SOUND_RATE_HZ, options={"b": "96000"})
+        self._samples = _on_clock(audio)
+        channels = len(self._samples)
+        self._layout = "mono" if channels == 1 else "stereo"
+        bits = {"b": str(_SOUND_BITS[channels - 1])}
+        stream = container.add_stream(recipe.sound, rate=SOUND_RATE_HZ, options=bits)
         if not isinstance(stream, AudioStream):
             raise EncodeError(f"{recipe.sound} does not write sound")
-        stream.codec_context.layout = "mono"
+        stream.codec_context.layout = self._layout
         self._container = container
         self._stream: AudioStream = stream
-        self._samples = _on_clock(audio)
         self._format = "flt" if recipe.sound == "libopus" else "fltp"
         self._done = 0
 
     def write_until(self, seconds: Fraction) -> None:
-        self._write(min(len(self._samples), int(seconds * SOUND_RATE_HZ)))
+        self._write(min(self._samples.shape[1], int(seconds * SOUND_RATE_HZ)))
 
     def finish(self) -> None:
-        self._write(len(self._samples))
+        self._write(self._samples.shape[1])
         self._container.mux(self._stream.encode(None))
 
     def _write(self, end: int) -> None:
@@ -317,15 +321,24 @@ class _SoundTrack:
 
         if end <= self._done:
             return
-        frame = AudioFrame.from_ndarray(self._samples[None, self._done : end], format=self._format, layout="mono")
+        part = self._samples[:, self._done : end]
+        if self._format == "flt":  # packed: left and right take turns
+            part = part.T.reshape(1, -1)
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(part), format=self._format, layout=self._layout)
         frame.sample_rate = SOUND_RATE_HZ
         frame.pts, frame.time_base = self._done, Fraction(1, SOUND_RATE_HZ)
         self._container.mux(self._stream.encode(frame))
         self._done = end
 
 
-def _on_clock(audio: Audio) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """The samples at 48 kHz, with silence before or the beginning cut so that the first one sounds at 0 ms."""
+def _on_clock(audio: Audio | Sound) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """``(channels, n)`` at 48 kHz, with silence before or the beginning cut so that the first sample sounds at 0 ms."""
+    lead = round(audio.start_ms * SOUND_RATE_HZ / 1000)
+    samples = np.clip(audio.samples, -1.0, 1.0) if isinstance(audio, Sound) else _resampled(audio)[None]
+    return np.pad(samples, ((0, 0), (lead, 0))) if lead > 0 else samples[:, -lead:]
+
+
+def _resampled(audio: Audio) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     from av.audio.frame import AudioFrame
     from av.audio.resampler import AudioResampler
 
@@ -338,8 +351,7 @@ def _on_clock(audio: Audio) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
         parts = [*resampler.resample(frame), *resampler.resample(None)]
         samples = np.concatenate([part.to_ndarray().reshape(-1) for part in parts]).astype(np.float32)
-    lead = round(audio.start_ms * SOUND_RATE_HZ / 1000)
-    return np.concatenate([np.zeros(lead, np.float32), samples]) if lead > 0 else samples[-lead:]
+    return samples
 
 
 _MATRICES: dict[int, tuple[int, int, int, int]] = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}

@@ -5,7 +5,8 @@
     ├── RenderError        a generator failed
     ├── VoiceUnavailable   the clip needs a voice that is not installed
     ├── EncodeError        pictures and sound could not be written as a file
-    └── ProvenanceError    the clip could not be marked, so it was destroyed
+    ├── ProvenanceError    the clip could not be marked, so it was destroyed
+    └── RemoteError        a vendor's generator refused, failed, or was not understood
 
 A refusal by the gate is no error: that is a :class:`consent.gate.Refusal`.
 """
@@ -52,3 +53,14 @@ class ProvenanceError(LikenessError):
     """The clip could not be marked or its marks do not verify. No unmarked clip is left behind."""
 
     code = "provenance_failed"
+
+
+class RemoteError(LikenessError):
+    """A vendor's generator did not make the clip. ``code`` is a :class:`likeness.remote.FaultCode`; ``vendor_code`` is the
+    vendor's own word for it, if it has one. What a vendor writes in sentences is not kept: it repeats prompts."""
+
+    code = "vendor_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, vendor_code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.vendor_code = vendor_code

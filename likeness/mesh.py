@@ -17,6 +17,7 @@ How a frame is made:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -30,8 +31,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 # Landmark indices of MediaPipe's face mesh; "right" and "left" are the subject's.
-_MESH = 468  # the last ten are irises, which move with the eye's inside
-_OVAL = (
+MESH = 468  # the last ten are irises, which move with the eye's inside
+OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
@@ -39,20 +40,20 @@ _EAR_RIGHT, _EAR_LEFT = 234, 454
 # Lips from the subject's right corner to the left one; the corners belong to both.
 _INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 _INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-_LIP_ROWS_UPPER = (
+LIP_ROWS_UPPER = (
     (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
     (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306),
     (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292),
     _INNER_UPPER,
 )
-_LIP_ROWS_LOWER = (
+LIP_ROWS_LOWER = (
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
     (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306),
     (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292),
     _INNER_LOWER,
 )
 # From corner to corner without the corners: upper lid, lower lid, the fold above the upper lid, the skin under the brow.
-_LIDS = (
+LIDS = (
     (
         (246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155), (247, 30, 29, 27, 28, 56, 190),
         (113, 225, 224, 223, 222, 221, 189), (33, 133),
@@ -68,6 +69,7 @@ _SKIN_FOLLOWS = np.array([0.4, 0.8, 1.0, 1.0, 1.0, 0.8, 0.4])[:, None]
 
 # Rings around the face: distance (of the oval's radius), depth kept (of the oval's own), how far they follow the head.
 _RINGS = ((1.12, 0.80, 1.0), (1.28, 0.45, 0.95), (1.50, 0.10, 0.75), (1.90, 0.0, 0.38))
+_STILL_LEAST = 1.15  # beside somebody else, of the oval's radius
 _STILL_FROM = (1.9, 2.7)  # of the oval's radius: nothing moves from here on, nearer where the picture ends sooner
 _NECK_FOLLOWS = (0.92, 0.62, 0.34, 0.12)  # the rings again, straight below the chin
 _NECK_DROPS = (0.80, 0.45, 0.15, 0.0)  # and how far they go down with the chin
@@ -111,10 +113,13 @@ class Pose:
 class PortraitMesh:
     """One person's portrait, ready to be shown in any pose. Safe to share between threads: rendering changes nothing."""
 
-    def __init__(self, image: RgbImage, face: Face, *, cells: int = CELLS_ACROSS_FACE) -> None:
+    def __init__(
+        self, image: RgbImage, face: Face, *, cells: int = CELLS_ACROSS_FACE, beside: Sequence[Face] = ()
+    ) -> None:
         """
         image : the portrait, ``(H, W, 3) uint8 RGB``. A frontal one with the mouth shut gives the best clips.
         face : its landmarks (478 points), in pixels of ``image``. cells : of the coarse map, over the face's width.
+        beside : other faces in ``image``: nothing of theirs moves along.
 
         Raises:
             ValueError: when ``image`` is no RGB picture or the landmarks are not 478 finite points.
@@ -126,10 +131,11 @@ class PortraitMesh:
             raise ValueError(f"expected 478 finite landmarks, got {points.shape}")
         self.image = np.ascontiguousarray(image)
         self.width, self.height = image.shape[1], image.shape[0]
-        self._face = points[:_MESH].copy()
+        self._face = points[:MESH].copy()
         ears = self._face[[_EAR_RIGHT, _EAR_LEFT]]
         self.face_width = max(float(np.linalg.norm(ears[1] - ears[0])), 8.0)  # pixels, ear to ear
         self._centre = ears.mean(axis=0)
+        self._others = [_middle_and_radius(np.asarray(other.landmarks, np.float64)) for other in beside]
         self._build(face, cells)
 
     # --- once for each portrait --------------------------------------------------------------------------------------
@@ -141,17 +147,17 @@ class PortraitMesh:
         self._face -= np.outer(inward * (_SIDE_INWARD * self.face_width), self._upright[0] * (1, 1, 0))
         self._mouth = _Mouth.of(self._face, self._centre, self.face_width, self._upright)
         ring_points, ring_follows = self._rings()
-        eyes = np.concatenate([_lid_outline(lids) for lids in _LIDS])
+        eyes = np.concatenate([_lid_outline(lids) for lids in LIDS])
         # The eyes' inside gets points of its own, so that a lid closes over the eye and does not squash it.
         self._eye_from = eyes
         self._points = np.concatenate([self._face, ring_points, self._face[eyes]])
-        chin = self._mouth.drop[list(_OVAL)]
+        chin = self._mouth.drop[list(OVAL)]
         self._ring_drops = np.concatenate([*(chin * share for share in _NECK_DROPS), chin * 0])
-        self._follows = np.concatenate([np.ones(_MESH), ring_follows, np.ones(len(eyes))])[:, None]
+        self._follows = np.concatenate([np.ones(MESH), ring_follows, np.ones(len(eyes))])[:, None]
         self._triangles, self._layers = self._triangulate(len(ring_points))
         self._behind = np.where(self._layers == 1, _INSIDE_BEHIND * self.face_width, 0.0)
         self._step = max(1, round(self.face_width / cells))
-        outer = self._points[_MESH : _MESH + len(ring_points), :2]
+        outer = self._points[MESH : MESH + len(ring_points), :2]
         low = np.floor(np.maximum(outer.min(axis=0), 0)).astype(int)
         high = np.ceil(np.minimum(outer.max(axis=0) + 1, (self.width, self.height))).astype(int)
         self._region = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))  # left, top, right, bottom: what may move
@@ -159,13 +165,15 @@ class PortraitMesh:
 
     def _rings(self) -> tuple[Doubles, Doubles]:
         """Points around the face with their depth, ``(n, 3)``, and how far each follows the head, ``(n,)``."""
-        oval = self._face[list(_OVAL)]
+        oval = self._face[list(OVAL)]
         middle = (oval[:, :2].min(axis=0) + oval[:, :2].max(axis=0)) / 2
         away = oval[:, :2] - middle
         depth = oval[:, 2] - self._centre[2]
         radius = np.linalg.norm(away, axis=1)
         to_edge = self._distance_to_edge(middle, away / radius[:, None])
         still = np.clip(to_edge, radius * _STILL_FROM[0], radius * _STILL_FROM[1])
+        to_others = self._distance_to_others(middle, away / radius[:, None], float(radius.mean()))
+        still = np.minimum(still, np.maximum(to_others, radius * _STILL_LEAST))
         below = np.clip((self._upright[:2, :2] @ (away / radius[:, None]).T)[1], 0, 1) ** 2
         points, follows = [], []
         for (far, keep, follow), neck in zip(_RINGS, _NECK_FOLLOWS, strict=True):
@@ -184,6 +192,18 @@ class PortraitMesh:
             down_up = np.where(direction[:, 1] > 0, self.height - 1 - start[1], -start[1]) / direction[:, 1]
         return np.asarray(np.maximum(np.minimum(np.abs(right_left), np.abs(down_up)), 1.0))
 
+    def _distance_to_others(self, start: Doubles, direction: Doubles, radius: float) -> Doubles:
+        """How far it is from ``start`` along each direction to where the nearest of the other faces begins to be nearer, each
+        by its size: pixels, infinite where there is none."""
+        found = np.full(len(direction), np.inf)
+        for middle, its_radius in self._others:
+            way = middle - start
+            towards = direction @ way
+            border = radius / (radius + its_radius) * float(way @ way)
+            with np.errstate(divide="ignore"):
+                found = np.where(towards > 0, np.minimum(found, border / np.maximum(towards, 1e-9)), found)
+        return np.asarray(found)
+
     def _triangulate(self, rings: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Triangles ``(t, 3)`` and the layer of each: 0 surroundings, 1 inside of eyes and mouth, 2 face.
 
@@ -192,17 +212,17 @@ class PortraitMesh:
         """
         from scipy.spatial import Delaunay  # type: ignore[import-untyped, unused-ignore]
 
-        opened = self._face + self._mouth.moves(0.6, 0.0, 0.0) + self._blink(-0.15)
+        opened = self._face + self._mouth.moves(0.6, 0.0, 0.0) + self.shut_eyes(-0.15)
         flat = (opened - self._centre) @ self._upright.T
         back = 0.25 * self.face_width
         rolled = np.column_stack([np.arctan2(flat[:, 0], back - flat[:, 2]) * self.face_width * 0.5, flat[:, 1]])
-        oval = rolled[list(_OVAL)]
+        oval = rolled[list(OVAL)]
         middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
         around = [middle + (oval - middle) * far for far in (*(ring[0] for ring in _RINGS), 2.6)]
         triangles = Delaunay(np.concatenate([rolled, *around])).simplices.astype(np.int32)
-        layers = np.where((triangles >= _MESH).any(axis=1), 0, 2).astype(np.int32)
-        own = {int(landmark): _MESH + rings + i for i, landmark in enumerate(self._eye_from)}
-        for outline in (set(_lid_outline(lids).tolist()) for lids in _LIDS):
+        layers = np.where((triangles >= MESH).any(axis=1), 0, 2).astype(np.int32)
+        own = {int(landmark): MESH + rings + i for i, landmark in enumerate(self._eye_from)}
+        for outline in (set(_lid_outline(lids).tolist()) for lids in LIDS):
             for number in np.nonzero(np.isin(triangles, list(outline)).all(axis=1))[0]:
                 triangles[number] = [own[int(corner)] for corner in triangles[number]]
                 layers[number] = 1
@@ -217,18 +237,21 @@ class PortraitMesh:
 
     # --- for each frame ----------------------------------------------------------------------------------------------
 
-    def render(self, pose: Pose, *, size: tuple[int, int] | None = None) -> RgbImage:
-        """The portrait in ``pose``; ``(H, W, 3) uint8 RGB`` of the portrait's own size, or of ``size`` (width, height)."""
-        image = self.image.copy()
+    def render(self, pose: Pose, *, size: tuple[int, int] | None = None, over: RgbImage | None = None) -> RgbImage:
+        """The portrait in ``pose``; ``(H, W, 3) uint8 RGB`` of the portrait's own size, or of ``size`` (width, height).
+
+        over : the picture with others in it already posed; it is changed in place, and this face is taken from it.
+        """
+        image = self.image.copy() if over is None else over
         if pose != Pose():
             expression = self._face + self._mouth.moves(pose.jaw_open, pose.lips_closed, pose.mouth_wide)
-            expression += self._blink(pose.blink)
+            expression += self.shut_eyes(pose.blink)
             points = self._points.copy()
-            points[:_MESH, :2] = expression[:, :2]
-            points[:_MESH, 2] += expression[:, 2] - self._face[:, 2]
-            points[_MESH : _MESH + len(self._ring_drops)] += self._ring_drops * pose.jaw_open
+            points[:MESH, :2] = expression[:, :2]
+            points[:MESH, 2] += expression[:, 2] - self._face[:, 2]
+            points[MESH : MESH + len(self._ring_drops)] += self._ring_drops * pose.jaw_open
             turned = self._turn(points, pose)
-            self._warp(image, turned)
+            self._warp(image, turned, self.image if over is None else over)
             rigid = self._turn(self._points, pose)
             self._fill_mouth(image, turned, rigid, pose)
         if size is None or size == (self.width, self.height):
@@ -236,12 +259,12 @@ class PortraitMesh:
         how = cv2.INTER_AREA if size[0] < self.width else cv2.INTER_CUBIC
         return np.ascontiguousarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
-    def _blink(self, amount: float) -> Doubles:
+    def shut_eyes(self, amount: float) -> Doubles:
         """How far each landmark moves when the eyes shut by ``amount``; ``(468, 3)`` pixels."""
-        moves = np.zeros((_MESH, 3))
+        moves = np.zeros((MESH, 3))
         if amount:
             # The fold comes along, so that it is skin that stretches and not the dark row of lashes.
-            for upper, lower, fold, skin, _ in _LIDS:
+            for upper, lower, fold, skin, _ in LIDS:
                 way = (self._face[list(lower)] - self._face[list(upper)]) * amount
                 moves[list(upper)] = way
                 moves[list(lower)] = way * -0.3
@@ -261,27 +284,52 @@ class PortraitMesh:
         turned[:, 1] += pose.shift_y * self.face_width
         return np.asarray(points + self._follows * (turned - rest))
 
-    def _warp(self, image: RgbImage, turned: Doubles) -> None:
-        """Paint the moved region of ``image`` from the portrait, for vertices now at ``turned``."""
+    def worn(
+        self, landmarks: Doubles, fit: Doubles, *, corner: tuple[int, int], size: tuple[int, int], step: int
+    ) -> RgbImage:
+        """The portrait laid over a face in another picture: the part of that picture from ``corner`` on, of ``size`` (width,
+        height). Only what lies within the face's oval is meant to be used.
+
+        landmarks : ``(468, 3)`` where the face's landmarks are there, pixels. fit : ``(3, 4)`` takes points of the portrait to
+        where the head is there; the insides of the eyes go by it, so that lids close over them. step : pixels of a map's cell.
+        """
+        turned = self._points @ fit[:, :3].T + fit[:, 3]
+        turned[:MESH] = landmarks
+        return self._painted(self.image, turned, corner, size, step)
+
+    @property
+    def landmarks(self) -> Doubles:
+        """``(468, 3)`` pixels of the portrait, as triangles use them."""
+        return self._face.copy()
+
+    def _warp(self, image: RgbImage, turned: Doubles, portrait: RgbImage) -> None:
+        """Paint the moved region of ``image`` from ``portrait``, for vertices now at ``turned``."""
         left, top, right, bottom = self._region
-        step = self._step
-        columns, rows = -(-(right - left) // step), -(-(bottom - top) // step)
-        source = self._cells(turned, (left, top), (columns, rows), step)
-        size, height, width = (columns * step, rows * step), bottom - top, right - left
-        full = cv2.resize(source, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+        size = (right - left, bottom - top)
+        image[top:bottom, left:right] = self._painted(portrait, turned, (left, top), size, self._step)
+
+    def _painted(
+        self, portrait: RgbImage, turned: Doubles, corner: tuple[int, int], size: tuple[int, int], step: int
+    ) -> RgbImage:
+        """What is seen from ``corner`` on, of ``size`` (width, height), for vertices at ``turned``."""
+        width, height = size
+        columns, rows = -(-width // step), -(-height // step)
+        source = self._cells(turned, corner, (columns, rows), step)
+        whole = (columns * step, rows * step)
+        full = cv2.resize(source, whole, interpolation=cv2.INTER_LINEAR)[:height, :width]
         # Where one part hides another, places in between belong to neither: no blending of the map there, but of colours.
         jumps = _edges(source, step)
-        edges = cv2.resize(jumps, size, interpolation=cv2.INTER_NEAREST)[:height, :width]
-        cv2.copyTo(cv2.resize(source, size, interpolation=cv2.INTER_NEAREST)[:height, :width], edges, full)
+        edges = cv2.resize(jumps, whole, interpolation=cv2.INTER_NEAREST)[:height, :width]
+        cv2.copyTo(cv2.resize(source, whole, interpolation=cv2.INTER_NEAREST)[:height, :width], edges, full)
         # cv2's own types know no None here; an empty array in its place makes it loop for ever
         moved = cv2.remap(  # type: ignore[call-overload, unused-ignore]
-            self.image, full, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            portrait, full, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
         x, y, across, down = (side * step for side in cv2.boundingRect(jumps))
         if across:
             part = moved[y : y + down, x : x + across]
             cv2.copyTo(cv2.blur(part, (2 * step + 1, 2 * step + 1)), edges[y : y + down, x : x + across], part)
-        image[top:bottom, left:right] = moved
+        return np.asarray(moved, np.uint8)
 
     def _cells(self, turned: Doubles, corner: tuple[int, int], cells: tuple[int, int], step: int) -> Floats:
         """For each cell, where its middle comes from in the portrait: ``(rows, columns, 2) float32``, x and y pixels."""
@@ -386,19 +434,19 @@ class _Mouth:
 
         spread = width * (0.10 + 0.10 * np.clip(np.abs(off) - 1, 0, 2))
         drop = _ease(below / spread) * np.clip(1.25 - 0.25 * np.abs(off), 0, 1)
-        for row in _LIP_ROWS_LOWER:
+        for row in LIP_ROWS_LOWER:
             drop[list(row)] = 0.22 + 0.78 * np.power(np.clip(1 - off[list(row)] ** 2, 0, 1), 0.6)
-        for row in _LIP_ROWS_UPPER:
+        for row in LIP_ROWS_UPPER:
             drop[list(row)] = 0.22 * np.abs(np.clip(off[list(row)], -1, 1)) ** 5 - 0.03
         down = np.column_stack([-0.10 * off * half / width * drop, drop, 0.25 * drop]) * (_JAW_DROP * width)
 
         close = np.zeros_like(flat)
         gap = np.clip(lower[:, 1] - upper[:, 1], 0, None)
-        for rows, share in ((_LIP_ROWS_UPPER, 0.42), (_LIP_ROWS_LOWER, -0.58)):
+        for rows, share in ((LIP_ROWS_UPPER, 0.42), (LIP_ROWS_LOWER, -0.58)):
             for row, follow in zip(rows, (0.35, 0.55, 0.8, 1.0), strict=True):
                 close[list(row), 1] = gap * share * follow
-        lips = np.unique([i for row in (*_LIP_ROWS_UPPER, *_LIP_ROWS_LOWER) for i in row])
-        others = np.setdiff1d(np.arange(_MESH), lips)
+        lips = np.unique([i for row in (*LIP_ROWS_UPPER, *LIP_ROWS_LOWER) for i in row])
+        others = np.setdiff1d(np.arange(MESH), lips)
         fade = np.exp(-((np.abs(below[others]) / (0.13 * width)) ** 2) - np.clip(np.abs(off[others]), 0, 9) ** 2)
         side = np.where(below[others] < 0, 0.42 * 0.35, -0.58 * 0.35)
         close[others, 1] = float(gap[5]) * side * fade
@@ -415,6 +463,12 @@ class _Mouth:
 
     def moves(self, jaw_open: float, lips_closed: float, mouth_wide: float) -> Doubles:
         return jaw_open * self.drop + lips_closed * self.close + mouth_wide * self.widen
+
+
+def _middle_and_radius(landmarks: Doubles) -> tuple[Doubles, float]:
+    oval = landmarks[list(OVAL), :2]
+    middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    return middle, float(np.linalg.norm(oval - middle, axis=1).mean())
 
 
 def _lid_outline(lids: tuple[tuple[int, ...], ...]) -> NDArray[np.int_]:

@@ -47,6 +47,7 @@ _WINDOW_MS = 30
 
 _MOST_YAW, _MOST_PITCH, _MOST_ROLL = 8.0, 4.0, 3.0
 _NOD_MS = 110.0
+_ATTENDING_MS = 260.0  # standard deviation: heads follow who speaks within half a second
 _BLINK_SHUT_MS, _BLINK_OPEN_MS = 75.0, 145.0
 _BREATH_HZ = 0.26
 
@@ -107,18 +108,28 @@ def mouth_from_sound(audio: Audio, *, lead_in_ms: int, total_ms: int) -> Mouth:
 
 
 def head(
-    stresses_ms: Sequence[int], *, speaking: tuple[int, int], total_ms: int, seed: int, liveliness: float = 1.0
+    stresses_ms: Sequence[int],
+    *,
+    speaking: Sequence[tuple[int, int]],
+    total_ms: int,
+    seed: int,
+    liveliness: float = 1.0,
+    attending_deg: Curve | None = None,
 ) -> Head:
-    """Head and eyes of someone talking from ``speaking[0]`` to ``speaking[1]``; nods on ``stresses_ms`` (clip's clock).
+    """Head and eyes of someone who talks from the first to the second of each of ``speaking`` and else listens; nods on
+    ``stresses_ms`` (clip's clock). ``attending_deg``: where those who are listened to are, degrees of yaw, one value a step.
 
     Within 8 degrees of yaw, 4 of pitch, 3 of roll; still at the first frame, so that a clip starts as the portrait.
     """
     chance = np.random.default_rng((seed, 7))
     count = _steps(total_ms)
     time_s = np.arange(count) * STEP_MS / 1000
-    talking = _smooth(((time_s * 1000 >= speaking[0]) & (time_s * 1000 < speaking[1])).astype(float), 300)
+    said = [(time_s * 1000 >= start) & (time_s * 1000 < end) for start, end in speaking]
+    talking = _smooth(np.any(said, axis=0).astype(float) if said else np.zeros(count), 300)
     energy = (0.45 + 0.55 * talking) * np.clip(time_s / 0.6, 0, 1) * liveliness
     yaw = _drift(chance, time_s, (0.10, 0.42)) * 4.6 * energy
+    if attending_deg is not None:
+        yaw = 0.6 * yaw + _smooth(attending_deg, _ATTENDING_MS) * np.clip(time_s / 0.6, 0, 1)
     pitch = _drift(chance, time_s, (0.12, 0.55)) * 1.7 * energy
     roll = (_drift(chance, time_s, (0.08, 0.36)) * 1.2 + 0.12 * yaw) * energy
     last = -10_000.0

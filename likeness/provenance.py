@@ -1,12 +1,24 @@
 """Marks a clip, so that anyone can see and any program can check that it was generated, and under which consent.
 
-Nothing else writes a clip. Four marks, in this order:
+Nothing else writes a clip. Five marks, in this order:
 
 1. the visible label (:mod:`likeness.label`), burnt into every picture;
-2. the metadata key ``AIGC`` of GB 45438-2025, appendix E, in the container;
-3. a C2PA manifest signed by the service: what made the clip, that training on it is not allowed, and
-   ``org.mien.consent``, which ties it to a permit and its consents without naming anyone;
-4. the proof: the finished file is read back and must be ``Trusted`` under the service's own anchor, or it is destroyed.
+2. a watermark that nobody sees (:mod:`likeness.watermark`), where the service gives it a number;
+3. the metadata key ``AIGC`` of GB 45438-2025 (:mod:`likeness.aigc`), in the container;
+4. a C2PA manifest signed by the service: what made the clip and from what, that training on it is not allowed, the
+   watermark as its soft binding, and ``org.mien.consent``, which ties it to a permit without naming anyone;
+5. the proof: the finished file is read back and must be ``Trusted`` under the service's own anchor, or it is destroyed.
+
+Decided here: nothing in a manifest is the same in two clips of one person. Consents and the pictures a clip was made from
+are named by digests salted with the permit's id: whoever holds the permit can show what they are, a stranger who
+collects clips cannot tell which belong together. So the index of a status list stays out, too; ``status`` is an address
+for this clip alone that says what has become of its consent.
+
+Decided here: the consent of a person in a picture is not a C2PA ingredient's own history. Portraits are ``inputTo``
+ingredients by digest only, without a thumbnail. A clip that was made in another one (a face placed into footage) is
+``c2pa.opened`` and ``c2pa.edited``, with the original as ``parentOf``, and its own manifest if it has one. A film in a
+container that C2PA does not know (webm) cannot be opened in that sense: the clip is then ``c2pa.created`` as a composite,
+from the film by digest.
 
 Decided here: ``digitalSourceType`` is ``trainedAlgorithmicMedia`` for every generator, also for the local one that moves a
 portrait with trained models. ``compositeSynthetic`` would be defensible for it, but nobody was filmed saying or doing what
@@ -18,11 +30,12 @@ and without a time stamp a manifest is only as good as its certificate is at the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -30,9 +43,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from likeness.aigc import AigcLabel
 from likeness.encode import encode
 from likeness.errors import PermitMismatch, ProvenanceError, RenderError
 from likeness.label import CORNER_HEIGHT, LABEL_TEXT, OPENING_S, labelled
+from likeness.watermark import ALGORITHM, NUMBER_BITS, Watermark, watermarked
 from liveness.capture import RgbImage
 
 if TYPE_CHECKING:
@@ -46,14 +61,25 @@ if TYPE_CHECKING:
 CONSENT_LABEL = "org.mien.consent"
 """Our own assertion. Its fields are those of :class:`ConsentAssertion`."""
 
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DIGITAL_SOURCE_TYPE = _SOURCE_TYPES + "trainedAlgorithmicMedia"
+"""Of a clip that was generated."""
+EDITED_SOURCE_TYPE = _SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
+"""Of one that was filmed or generated before, and had something generated put into it."""
+PRODUCER = "Mien"
 
 LEAF_LIFE = timedelta(days=3650)
 AUTHORITY_LIFE = timedelta(days=7300)
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
-_STANDARD_LABELS = frozenset({"c2pa.actions.v2", "cawg.training-mining"})
-_CREATED_LABELS = ["c2pa.actions", "cawg.training-mining", CONSENT_LABEL]  # the library names them without version
+_SOFT_BINDING = "c2pa.soft-binding"
+_STANDARD_LABELS = frozenset({"c2pa.actions.v2", "cawg.training-mining", _SOFT_BINDING})
+_CREATED_LABELS = [
+    "c2pa.actions",
+    "cawg.training-mining",
+    _SOFT_BINDING,
+    CONSENT_LABEL,
+]  # the library names them without version
 _OWN_LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*(\.[a-zA-Z0-9][a-zA-Z0-9_-]*){2,}")
 _RESERVED = ("c2pa.", "cawg.", "stds.")
 
@@ -198,13 +224,24 @@ def _key_pem(key: EllipticCurvePrivateKey) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where readers of a clip may ask about it: ``status``, an address that a clip's ``permit_sha256`` is put behind, and
+    ``log``, the origin of the log that the gate's answer is in."""
+
+    status: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentAssertion:
     """What a clip says about the consents it was made under. No name, face, script, score or account is in it.
 
     permit_sha256 : of the permit's id; who holds the permit can show that this clip is its clip.
-    consents : ids of the consents, pseudonyms that only the service can resolve. In the order of the permit.
+    consents : one for each person, salted: see :func:`salted`. In the order of the permit. (Clips of release 0.1 have the
+        ids themselves.)
     purpose, backend, assurance : as the permit says.
     permitted_at : when the gate issued the permit, RFC 3339.
+    status : an address that tells what has become of the consent; log : origin of the log. Empty in older clips.
     label : what the visible label says; ``label_height`` of the short side, throughout; ``opening_s`` seconds larger.
     """
 
@@ -214,6 +251,8 @@ class ConsentAssertion:
     backend: str
     assurance: str
     permitted_at: str
+    status: str = ""
+    log: str = ""
     label: str = LABEL_TEXT
     label_height: str = str(CORNER_HEIGHT)
     opening_s: str = str(OPENING_S)
@@ -226,6 +265,8 @@ class ConsentAssertion:
             "backend": self.backend,
             "assurance": self.assurance,
             "permitted_at": self.permitted_at,
+            "status": self.status,
+            "log": self.log,
             "label": self.label,
             "label_height": self.label_height,
             "opening_s": self.opening_s,
@@ -235,7 +276,7 @@ class ConsentAssertion:
     def from_data(cls, data: Mapping[str, object]) -> ConsentAssertion:
         """Raises ValueError unless ``data`` has exactly our fields, of our types."""
         consents = data.get("consents")
-        if set(data) != set(cls.__slots__) or not isinstance(consents, list):
+        if set(data) | _LATER_FIELDS != set(cls.__slots__) or not isinstance(consents, list):
             raise ValueError("other fields than those of the consent assertion")
         if not all(isinstance(value, str) for key, value in data.items() if key != "consents"):
             raise ValueError("a field of the consent assertion is no text")
@@ -243,16 +284,33 @@ class ConsentAssertion:
         return cls(consents=tuple(str(consent) for consent in consents), **texts)
 
 
-def consent_assertion(permit: Permit) -> ConsentAssertion:
-    """What a clip made under ``permit`` may say about it in public. The ids of subjects stay out."""
+_LATER_FIELDS = frozenset({"status", "log"})
+
+
+def consent_assertion(permit: Permit, published: Published | None = None) -> ConsentAssertion:
+    """What a clip made under ``permit`` may say about it in public. The ids of consents and subjects stay out."""
+    digest = permit_digest(str(permit.permit_id))
+    told = published or Published()
     return ConsentAssertion(
-        permit_sha256=hashlib.sha256(str(permit.permit_id).encode()).hexdigest(),
-        consents=tuple(str(consent_id) for consent_id, _ in permit.consents),
+        permit_sha256=digest,
+        consents=tuple(salted(permit, str(consent_id).encode()) for consent_id, _ in permit.consents),
         purpose=str(permit.purpose),
         backend=permit.backend,
         assurance=str(permit.assurance),
         permitted_at=permit.issued_at.isoformat(),
+        status=f"{told.status}/{digest}" if told.status else "",
+        log=told.log,
     )
+
+
+def permit_digest(permit_id: str) -> str:
+    """What a clip names its permit by, hex."""
+    return hashlib.sha256(permit_id.encode()).hexdigest()
+
+
+def salted(permit: Permit, content: bytes) -> str:
+    """A digest of ``content`` that is another one in every clip; who holds the permit can make it again."""
+    return "sha256:" + hashlib.sha256(str(permit.permit_id).encode() + b"|" + content).hexdigest()
 
 
 def check_label(label: str) -> None:
@@ -267,32 +325,74 @@ def check_label(label: str) -> None:
         raise ProvenanceError(f"{label!r} is no assertion label of ours", code="assertion_label")
 
 
-def manifest_definition(generator: str, consent: ConsentAssertion) -> dict[str, object]:
-    """The manifest of a generated clip, as the library takes it.
+def manifest_definition(
+    generator: str,
+    consent: ConsentAssertion,
+    *,
+    watermark: int | None = None,
+    inputs: Sequence[str] = (),
+    edited: bool = False,
+    composite: bool = False,
+) -> dict[str, object]:
+    """The manifest of a clip, as the library takes it.
 
-    generator : ``name@version`` of what made the pictures.
+    generator : ``name@version`` of what made the pictures. watermark : the number in them.
+    inputs : salted digests of the pictures and recordings it was made from.
+    edited : it was made in another clip, which is added as the ingredient ``original``. composite : or in one that cannot be.
     """
     name, _, release = generator.partition("@")
-    created = {
-        "action": "c2pa.created",
-        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+    portraits = [f"input-{number}" for number in range(len(inputs))]
+    making: dict[str, object] = {
+        "action": "c2pa.edited" if edited else "c2pa.created",
+        "digitalSourceType": _source_type(edited or composite),
         "softwareAgent": {"name": name, "version": release or "0"},
     }
-    assertions: list[dict[str, object]] = [
-        {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
+    if portraits:
+        making["parameters"] = {"ingredientIds": portraits}
+    opened: dict[str, object] = {"action": "c2pa.opened", "parameters": {"ingredientIds": [ORIGINAL]}}
+    actions = [opened, making] if edited else [making]
+    assertions: list[dict[str, object]] = []
+    if watermark is not None:
+        actions.append({"action": "c2pa.watermarked.bound"})
+        # the library writes the list as an array of numbers where the specification (2.4, 18.10.2) has a byte string,
+        # and reads both; it has no input that gives the latter (contentauth/c2pa-rs issue 2689)
+        value = list(watermark.to_bytes(NUMBER_BITS // 8))
+        assertions.append(
+            {"label": _SOFT_BINDING, "data": {"alg": ALGORITHM, "blocks": [{"scope": {}, "value": value}]}}
+        )
+    assertions = [
+        {"label": "c2pa.actions.v2", "data": {"actions": actions}},
+        *assertions,
         {"label": "cawg.training-mining", "data": {"entries": {use: {"use": "notAllowed"} for use in _TRAINING}}},
         {"label": CONSENT_LABEL, "data": consent.to_data()},
     ]
     for assertion in assertions:
         check_label(str(assertion["label"]))
     return {
-        "claim_generator_info": [{"name": "Mien", "version": _own_version()}],
-        "title": "AI-generated clip",
+        "claim_generator_info": [{"name": PRODUCER, "version": _own_version()}],
+        "title": "AI-edited clip" if edited else "AI-generated clip",
         "format": "video/mp4",
+        "ingredients": [
+            {
+                "label": label,
+                "title": "a consenting person's picture or voice",
+                "format": "application/octet-stream",
+                "relationship": "inputTo",
+                "instance_id": f"urn:mien:{digest}",
+                "description": "by salted digest only",
+            }
+            for label, digest in zip(portraits, inputs, strict=True)
+        ],
         "assertions": assertions,
     }
 
 
+def _source_type(of_a_film: bool) -> str:
+    return EDITED_SOURCE_TYPE if of_a_film else DIGITAL_SOURCE_TYPE
+
+
+ORIGINAL = "original"
+"""Label of the ingredient that an edited clip was made in."""
 _TRAINING = ("cawg.ai_inference", "cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining")
 
 
@@ -303,20 +403,6 @@ def _own_version() -> str:
         return "0"
 
 
-def aigc_metadata(consent: ConsentAssertion) -> dict[str, str]:
-    """The implicit label of GB 45438-2025: one metadata key with seven fields. ``Label`` 1: it is generated."""
-    fields = {
-        "Label": "1",
-        "ContentProducer": "Mien",
-        "ProduceID": consent.permit_sha256,
-        "ReservedCode1": "",
-        "ContentPropagator": "",
-        "PropagateID": "",
-        "ReservedCode2": "",
-    }
-    return {"AIGC": json.dumps(fields, separators=(",", ":"))}
-
-
 class ManifestSigner:
     """Signs manifests with the service's leaf (ES256). Keeps nothing open between two clips; may be shared by threads."""
 
@@ -325,8 +411,14 @@ class ManifestSigner:
         self._key_pem = authority.leaf_key_pem.encode()
         self.anchor_pem = authority.ca_cert_pem
 
-    def sign(self, source: Path, destination: Path, definition: Mapping[str, object]) -> None:
-        """A copy of the mp4 ``source`` with the manifest in it. Raises ProvenanceError."""
+    def sign(
+        self, source: Path, destination: Path, definition: Mapping[str, object], *, original: Path | None = None
+    ) -> None:
+        """A copy of the mp4 ``source`` with the manifest in it. ``original``: the film that an edited clip was made in, of a
+        :func:`film_type`.
+
+        Raises ProvenanceError.
+        """
         from c2pa import Builder, C2paError, C2paSignerInfo, C2paSigningAlg, Signer
 
         info = C2paSignerInfo(
@@ -340,9 +432,24 @@ class ManifestSigner:
                 source.open("rb") as read,
                 destination.open("w+b") as written,
             ):
+                if original is not None:
+                    with original.open("rb") as before:
+                        builder.add_ingredient(_ORIGINAL, film_type(original) or "video/mp4", before)
                 builder.sign(signer, "video/mp4", read, written)
         except C2paError as error:
             raise ProvenanceError(f"the manifest could not be signed ({type(error).__name__})") from error
+
+
+def film_type(film: Path) -> str | None:
+    """The media type by which C2PA takes this film as an ingredient, by its first bytes; ``None``: it does not."""
+    with film.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp":
+        return None
+    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+
+
+_ORIGINAL = {"label": ORIGINAL, "title": "the clip this was made in", "relationship": "parentOf"}
 
 
 def _context(anchor_pem: str) -> Context:
@@ -352,7 +459,13 @@ def _context(anchor_pem: str) -> Context:
         {
             "version": 1,
             "trust": {"trust_anchors": anchor_pem},
-            "verify": {"verify_trust": True, "verify_after_sign": False},
+            # a stranger's file may name an address to fetch a manifest from: nothing is fetched
+            "verify": {
+                "verify_trust": True,
+                "verify_after_sign": False,
+                "remote_manifest_fetch": False,
+                "ocsp_fetch": False,
+            },
             # A thumbnail would put the person's face into every copy of the manifest.
             # Created assertions are those the signer itself stands for; others would count as hearsay.
             "builder": {
@@ -390,6 +503,8 @@ class ClipManifest:
     generator : ``name version`` of what made the pictures.
     actions : labels of the actions, in order.
     consent : our assertion; ``None`` if there is none or it is not of our form.
+    inputs : how many pictures or recordings of people it was made from. watermark : the number said to be in the pictures.
+    training_refused : it says that nothing may be trained on it.
     thumbnails : how many pictures the manifest carries.
     problems : codes of what failed, as C2PA names them.
     """
@@ -400,6 +515,9 @@ class ClipManifest:
     actions: tuple[str, ...] = ()
     digital_source_type: str = ""
     consent: ConsentAssertion | None = None
+    inputs: int = 0
+    watermark: int | None = None
+    training_refused: bool = False
     thumbnails: int = 0
     problems: tuple[str, ...] = ()
 
@@ -412,6 +530,9 @@ class ClipManifest:
             "actions": list(self.actions),
             "digital_source_type": self.digital_source_type,
             "consent": self.consent.to_data() if self.consent is not None else None,
+            "inputs": self.inputs,
+            "watermark": None if self.watermark is None else f"{self.watermark:010x}",
+            "training_refused": self.training_refused,
             "problems": list(self.problems),
         }
 
@@ -457,7 +578,7 @@ def _manifest(report: Mapping[str, object], state: str) -> ClipManifest:
     active = _mapping(_mapping(report.get("manifests")).get(str(report.get("active_manifest"))))
     assertions = {str(a.get("label")): _mapping(a.get("data")) for a in _mappings(active.get("assertions"))}
     actions = _mappings(next((d for k, d in assertions.items() if k.startswith("c2pa.actions")), {}).get("actions"))
-    created = actions[0] if actions else {}
+    created = next((action for action in actions if "digitalSourceType" in action), {})
     agent = _mapping(created.get("softwareAgent"))
     failures = _mapping(_mapping(report.get("validation_results")).get("activeManifest")).get("failure")
     try:
@@ -471,12 +592,32 @@ def _manifest(report: Mapping[str, object], state: str) -> ClipManifest:
         actions=tuple(str(action.get("action")) for action in actions),
         digital_source_type=str(created.get("digitalSourceType", "")),
         consent=consent,
+        inputs=sum(each.get("relationship") == "inputTo" for each in _mappings(active.get("ingredients"))),
+        watermark=_bound_number(assertions.get(_SOFT_BINDING, {})),
+        training_refused=_all_refused(assertions.get("cawg.training-mining", {})),
         thumbnails=_thumbnails(report),
         problems=tuple(dict.fromkeys(str(failure.get("code")) for failure in _mappings(failures))),
     )
 
 
 _STATES = {"Trusted": ManifestState.TRUSTED, "Valid": ManifestState.VALID, "Invalid": ManifestState.INVALID}
+
+
+def _bound_number(binding: Mapping[str, object]) -> int | None:
+    """The watermark's number in a soft binding of our scheme."""
+    blocks = _mappings(binding.get("blocks"))
+    if binding.get("alg") != ALGORITHM or len(blocks) != 1:
+        return None
+    try:
+        value = base64.b64decode(str(blocks[0].get("value")), validate=True)
+    except ValueError:
+        return None
+    return int.from_bytes(value) if len(value) == NUMBER_BITS // 8 else None
+
+
+def _all_refused(assertion: Mapping[str, object]) -> bool:
+    entries = _mapping(assertion.get("entries"))
+    return set(_TRAINING) <= set(entries) and all(_mapping(e).get("use") == "notAllowed" for e in entries.values())
 
 
 def _mapping(value: object) -> Mapping[str, object]:
@@ -521,10 +662,18 @@ def mark(
     signer: ManifestSigner,
     out: Path,
     *,
+    watermark: Watermark | None = None,
+    published: Published | None = None,
+    made_from: Sequence[bytes] = (),
+    original: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> MarkedClip:
     """Write ``clip`` to ``out`` (``.mp4``) with all its marks. The only way a clip becomes a file.
 
+    watermark : put into the pictures; ``None`` for a service without a registry to look numbers up in.
+    made_from : pictures and recordings of the people, for the manifest, which gets their salted digests only.
+    original : the film that the clip was made in, for one that was edited and not made from nothing; where C2PA does not know
+        its container, by digest.
     progress : called with the number of pictures written so far.
 
     Raises PermitMismatch when the clip is longer than the permit allows, RenderError when it is not as long as it says,
@@ -534,27 +683,43 @@ def mark(
     out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         encoded, signed = Path(folder) / "encoded.mp4", Path(folder) / "signed.mp4"
-        consent = consent_assertion(permit)
+        consent = consent_assertion(permit, published)
         # 1. No longer than was permitted; asked again below, for a generator may not know what it will make.
         _check_length(clip.frame_count, clip, permit)
-        # 2. Visible label and metadata key, while encoding.
+        # 2. Visible label, watermark and metadata key, while encoding.
+        pictures = labelled(_counted(clip, permit), width=clip.width, height=clip.height, fps=clip.fps)
+        if watermark is not None:
+            pictures = watermarked(pictures, watermark, width=clip.width, height=clip.height)
         file = encode(
-            labelled(_counted(clip, permit), width=clip.width, height=clip.height, fps=clip.fps),
+            pictures,
             clip.audio,
             width=clip.width,
             height=clip.height,
             fps=clip.fps,
             out=encoded,
-            metadata=aigc_metadata(consent),
+            metadata=AigcLabel(producer=PRODUCER, produce_id=consent.permit_sha256).to_metadata(),
             progress=progress,
         )
         if file.frame_count != clip.frame_count:
             raise RenderError(f"{file.frame_count} pictures came, {clip.frame_count} were promised")
         # 3. Manifest.
-        signer.sign(encoded, signed, manifest_definition(clip.generator, consent))
+        number = None if watermark is None else watermark.number
+        inputs = [salted(permit, content) for content in made_from]
+        opened = original if original is not None and film_type(original) is not None else None
+        if original is not None and opened is None:
+            inputs.append(salted(permit, original.read_bytes()))
+        definition = manifest_definition(
+            clip.generator,
+            consent,
+            watermark=number,
+            inputs=inputs,
+            edited=opened is not None,
+            composite=original is not None,
+        )
+        signer.sign(encoded, signed, definition, original=opened)
         # 4. Proof, by reading what will leave.
         manifest = verify_clip(signed, anchor_pem=signer.anchor_pem)
-        _check_marked(manifest, consent)
+        _check_marked(manifest, consent, watermark=number, inputs=len(inputs), of_a_film=original is not None)
         # 5. Only now does it get its name.
         digest, size = _digest(signed)
         signed.replace(out)
@@ -580,13 +745,18 @@ def _counted(clip: Clip, permit: Permit) -> Iterator[RgbImage]:
         yield image
 
 
-def _check_marked(manifest: ClipManifest, consent: ConsentAssertion) -> None:
+def _check_marked(
+    manifest: ClipManifest, consent: ConsentAssertion, *, watermark: int | None, inputs: int, of_a_film: bool
+) -> None:
     wrong = [
         name
         for name, right in (
             ("state", manifest.state is ManifestState.TRUSTED),
             ("consent", manifest.consent == consent),
-            ("source type", manifest.digital_source_type == DIGITAL_SOURCE_TYPE),
+            ("source type", manifest.digital_source_type == _source_type(of_a_film)),
+            ("watermark", manifest.watermark == watermark),
+            ("inputs", manifest.inputs == inputs),
+            ("training", manifest.training_refused),
             ("thumbnails", manifest.thumbnails == 0),
         )
         if not right
