@@ -77,8 +77,14 @@ WHAT_IS_THERE = (
     "SELECT (a.at AT TIME ZONE 'UTC')::date, a.backend, o.kind, r.reason, count(*) FROM attempts a "
     "JOIN outcomes o USING (attempt_id), LATERAL "
     "(SELECT '' AS reason UNION SELECT e->>'code' FROM jsonb_array_elements(o.reasons) AS e) AS r GROUP BY 1, 2, 3, 4",
+    # what terms_of_attempt says of each row, said of all at once: a call for each takes ten times as long
     "INSERT INTO attempt_terms (term, at, attempt_id) "
-    "SELECT t.term, a.at, a.attempt_id FROM attempts a, LATERAL terms_of_attempt(a) t",
+    "SELECT 'backend:' || backend AS term, at, attempt_id FROM attempts "
+    "UNION SELECT 'consent:' || claimed.id, a.at, a.attempt_id FROM attempts a, "
+    "LATERAL jsonb_array_elements_text(a.claimed->'consents') AS claimed(id) "
+    "UNION SELECT 'subject:' || c.subject_id, a.at, a.attempt_id FROM attempts a, "
+    "LATERAL jsonb_array_elements_text(a.claimed->'consents') AS claimed(id) "
+    "JOIN consents c ON c.consent_id = claimed.id ORDER BY term, at, attempt_id",
     "INSERT INTO attempt_terms (term, at, attempt_id) "
     "SELECT 'state:' || o.kind, a.at, a.attempt_id FROM attempts a JOIN outcomes o USING (attempt_id) "
     "UNION SELECT 'reason:' || (e->>'code'), a.at, a.attempt_id FROM attempts a JOIN outcomes o USING (attempt_id), "
@@ -100,7 +106,7 @@ $$
 
 
 def upgrade() -> None:
-    # counting what is there takes longer than any other statement may: a quarter of an hour and more for a million questions
+    # counting what is there takes longer than any other statement may: two minutes or so for a million questions
     op.execute("SET LOCAL statement_timeout = 0")
     op.add_column("outcomes", sa.Column("kind", sa.Text(), sa.Computed(KIND, persisted=True), nullable=False))
     op.create_unique_constraint(op.f("uq_outcomes_attempt_id_permit_id"), "outcomes", ["attempt_id", "permit_id"])
