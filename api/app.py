@@ -4,58 +4,81 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import datetime
-from importlib import resources
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     clip_events,
+    outputs,
+    pages,
+    routes_account,
     routes_audit,
     routes_authorities,
     routes_backends,
     routes_clips,
     routes_consent,
+    routes_console,
+    routes_ext_authz,
     routes_gate,
+    routes_identify,
     routes_live,
     routes_liveness,
     routes_log,
     routes_media,
+    routes_my,
+    routes_passkeys,
     routes_public,
+    routes_references,
+    routes_remote,
+    routes_start,
+    routes_studio,
     routes_subject,
+    routes_terms,
+    routes_vendor_people,
+    routes_verify,
 )
+from api.allowances import Allowances
 from api.attestation import read_verifiers
+from api.auth import KeyHolders
+from api.blinding import blinding_of
+from api.books import LEFT_TO_WORKERS_S, settling
 from api.calls import as_problem
 from api.clip_events import ClipEvents
-from api.database import Database, open_database
+from api.clip_registry import CLIP_MAX_BYTES
+from api.database import LINES, Database, open_database
 from api.engines import FaceEngines, open_face_engines
 from api.errors import Problem
 from api.files import open_files
 from api.keys import KeyRing
 from api.ledger import read_witnesses
 from api.live_guidance import LiveSessions
+from api.look_alike_search import LookAlikeSearch
 from api.media import Vault
 from api.notices import Notices
 from api.queue import Queue
+from api.remote_clips import open_remotes
 from api.schemas import ProblemBody
 from api.service import Service, wall_clock
 from api.settings import Settings
 from api.status import StatusLists
+from api.steps import Threads
 
 _JSON_MAX_BYTES = 512 * 1024
 _LARGE_BODIES = (
     (re.compile(r"^/v1/liveness/sessions/[^/]+/capture$"), routes_liveness.CAPTURE_MAX_BYTES),
-    (re.compile(r"^/v1/media$"), routes_media.MEDIA_MAX_BYTES),
+    (re.compile(r"^/v1/clips/identify$"), CLIP_MAX_BYTES),
+    (re.compile(r"^/v1/media$"), outputs.OUTPUT_MAX_BYTES),
     (re.compile(r"^/v1/authorities/[^/]+/(documents|photographs)$"), routes_authorities.FILE_MAX_BYTES),
 )
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,256}")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -65,6 +88,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-store",
 }
+_OVER_HTTPS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
 @contextmanager
@@ -85,27 +109,33 @@ def open_service(
     ring = KeyRing(settings, now=now)
     engines = open_face_engines(settings) if faces is None else faces
     vault = Vault(open_files(settings.files), ring)
+    if settings.look_alikes:  # takes a second: drawn before anybody waits for it
+        blinding_of(ring.current(), settings.look_alikes_rotation)
     attestation = {} if settings.attestation is None else read_verifiers(settings.attestation)
     witnesses = () if settings.witnesses is None else read_witnesses(settings.witnesses)
 
-    def service_on(database: Database) -> Service:
-        return Service(
-            settings=settings,
-            database=database,
-            ring=ring,
-            vault=vault,
-            queue=Queue(),
-            faces=engines,
-            attestation=attestation,
-            witnesses=witnesses,
-            now=now,
-        )
+    @contextmanager
+    def service_on(database: Database) -> Iterator[Service]:
+        with closing(LookAlikeSearch(settings.look_alikes_memory_mb, database.transaction)) as look_alikes:
+            yield Service(
+                settings=settings,
+                database=database,
+                ring=ring,
+                vault=vault,
+                queue=Queue(),
+                faces=engines,
+                look_alikes=look_alikes,
+                attestation=attestation,
+                witnesses=witnesses,
+                now=now,
+            )
 
     if database is not None:
-        yield service_on(database)
+        with service_on(database) as service:
+            yield service
         return
-    with open_database(settings) as opened:
-        yield service_on(opened)
+    with open_database(settings) as opened, service_on(opened) as service:
+        yield service
 
 
 def create_app(service: Service) -> FastAPI:
@@ -118,10 +148,12 @@ def create_app(service: Service) -> FastAPI:
         app.state.clip_events = events = ClipEvents()
         notices.hear(clip_events.CHANNEL, events.ring)
         async with notices.listening(service.database.conninfo):
-            yield
+            with settling(service, left_s=LEFT_TO_WORKERS_S):
+                yield
         events.close()
 
-    app = FastAPI(
+    app = Mien(
+        https=service.settings.public_url.startswith("https://"),
         title="Mien",
         summary="Lets a real person's face into generated video only with that person's proven, living consent",
         version=_version(),
@@ -131,33 +163,46 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}},
     )
     app.state.service = service
+    app.state.key_holders = KeyHolders()
+    app.state.gate_threads = Threads.of(LINES, "gate")
     app.state.status_lists = StatusLists()
+    app.state.remotes = open_remotes(service.settings)
     app.state.notices = notices
+    app.state.identify_desk = routes_identify.Desk.of(service.settings)
+    app.state.sign_ins = Allowances(per_minute=60, at_once=30, clock=time.monotonic)
     app.state.live = LiveSessions(service.settings.live_sessions)
     for part in (
+        routes_gate,  # first: routes are tried in this order, and none is asked as often
         routes_liveness,
         routes_live,
         routes_consent,
         routes_authorities,
         routes_media,
-        routes_gate,
+        routes_ext_authz,
+        routes_references,
         routes_backends,
         routes_clips,
+        routes_identify,
+        routes_remote,
         routes_audit,
         routes_log,
         routes_subject,
+        routes_passkeys,
+        routes_vendor_people,
         routes_public,
+        pages,
+        routes_console,
+        routes_start,
+        routes_terms,
+        routes_my,
+        routes_account,
+        routes_verify,
+        routes_studio,
     ):
         app.include_router(part.router)
     for kind in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, as_problem)
-    app.add_api_route("/", _landing, include_in_schema=False)
-    app.add_middleware(Frame)
     return app
-
-
-def _landing() -> HTMLResponse:
-    return HTMLResponse((resources.files("api") / "pages" / "landing.html").read_text(encoding="utf-8"))
 
 
 def _version() -> str:
@@ -169,29 +214,57 @@ def _version() -> str:
         return "0+unknown"
 
 
+class Mien(FastAPI):
+    """The application. Questions to the gate do not go through the layers of the framework, which take longer than all that a
+    question takes of this process before it is decided: what is around every call is around them, and no more."""
+
+    def __init__(self, *, https: bool, **how: Any) -> None:
+        super().__init__(**how)
+        self._evaluate = Frame(_evaluated, https=https)
+        self.add_middleware(Frame, https=https)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == routes_gate.EVALUATION and scope["method"] == "POST":
+            scope["app"] = self
+            await self._evaluate(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+
+async def _evaluated(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await routes_gate.evaluate(Request(scope, receive, send))
+    await response(scope, receive, send)
+
+
 class Frame:
     """Around every call: bounds the body, names the request, and sets the headers that every answer carries."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self._app = app
+        headers = _HEADERS | (_OVER_HTTPS if https else {})
+        self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("X-Request-ID", "")
+        asked, stated = "", "0"
+        for name, value in reversed(scope["headers"]):  # the first of a name counts
+            if name == b"x-request-id":
+                asked = value.decode("latin-1")
+            elif name == b"content-length":
+                stated = value.decode("latin-1")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
 
         async def framed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                own = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+                there = {name for name, _ in own}
+                ours = [pair for pair in self._headers if pair[0] not in there]
+                message["headers"] = [*own, (b"x-request-id", request_id.encode("latin-1")), *ours]
             await send(message)
 
         limit = next((most for path, most in _LARGE_BODIES if path.match(scope["path"])), _JSON_MAX_BYTES)
-        stated = Headers(scope=scope).get("Content-Length", "0")
         if not stated.isdigit() or int(stated) > limit:
             await Problem("body_too_large", f"at most {limit} bytes").response()(scope, receive, framed)
             return

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from api.clip_registry import pictures_of, watermark_key
 from api.database import open_database
 from api.keys import open_keys
 from api.ledger import read_witnesses
@@ -17,7 +18,10 @@ from consent.errors import KeysUnusable, LedgerBroken, ReceiptInvalid
 from consent.keys import KeySet
 from consent.ledger import VerifiedLog, WitnessPolicy, verify_receipt
 from consent.note import to_base64
+from likeness.aigc import read_label
 from likeness.provenance import verify_clip
+from likeness.watermark import read
+from liveness.errors import MediaError
 
 
 def verify_ledger(settings: Settings) -> dict[str, Any]:
@@ -115,11 +119,27 @@ def _policy(file: Path, quorum: int) -> WitnessPolicy:
 
 
 def verify_clip_file(settings: Settings, file: Path, anchor: Path | None) -> dict[str, Any]:
-    """A clip's manifest, against an anchor certificate, or else the service's own."""
-    pem = (
-        anchor.read_text(encoding="utf-8")
-        if anchor is not None
-        else open_keys(settings, now=wall_clock()).authority.ca_cert_pem
-    )
-    manifest = verify_clip(file, anchor_pem=pem)
-    return manifest.to_json() | {"state": manifest.state.value.capitalize()}
+    """All marks of a clip: its manifest, against an anchor certificate or else the service's own; the metadata key; and the
+    number in its pictures, where this service's keys are at hand (``watermark_read``: ``null`` where they are not)."""
+    ours = anchor is None or settings.keys_json is not None or settings.keys.is_file()
+    keys = open_keys(settings, now=wall_clock()) if ours else None
+    given = None if anchor is None else anchor.read_text(encoding="utf-8")
+    manifest = verify_clip(file, anchor_pem=given or ("" if keys is None else keys.authority.ca_cert_pem))
+    data = file.read_bytes()
+    label = read_label(data)
+    answer = manifest.to_json() | {
+        "state": manifest.state.value.capitalize(),
+        "aigc": None if label is None else {"label": label.label, "producer": label.producer, "id": label.produce_id},
+        "watermark_read": None,
+    }
+    if keys is not None:
+        answer["watermark_read"] = _number_in(data, watermark_key(keys)) or False
+    return answer
+
+
+def _number_in(data: bytes, key: bytes) -> str | None:
+    try:
+        mark = read(pictures_of(data), key)
+    except MediaError:  # damaged: the manifest's state says so
+        return None
+    return None if mark is None else f"{mark.number:010x}"

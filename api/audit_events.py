@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     TIMELINE_READ = "audit:timeline:read"
     EVIDENCE_EXPORTED = "audit:evidence:exported"
     LOG_VERIFIED = "audit:log:verified"
+    RECORD_VERIFIED = "audit:record:verified"
+    CLAIMS_LISTED = "audit:claims:listed"
     BALANCE_RECOUNTED = "audit:balance:recounted"
     # two admins open biometric media
     OPENING_REQUESTED = "opening:media:requested"
@@ -40,13 +42,29 @@ class AuditAction(StrEnum):
     # the gate's books
     ATTEMPT_CLOSED = "gate:attempt:closed"
     FAIL_OPEN = "gate:permit:fail_open"
+    BUDGET_SPENT = "gate:budget:spent"
+    # look-alike alerts
+    LOOKED_UP = "look_alike:lookup:run"
+    LOOK_ALIKE_TOLD = "look_alike:person:told"
+    # what permits release, and what came of it
+    REFERENCE_RELEASED = "reference:portrait:released"
+    OUTPUT_WITHHELD = "output:clip:withheld"
     # a person uses their rights
     DATA_EXPORTED = "subject:data:exported"
     DATA_DELETED = "subject:data:deleted"
+    LOOK_ALIKES_AGREED = "subject:look_alikes:agreed"
+    LOOK_ALIKES_WITHDRAWN = "subject:look_alikes:withdrawn"
+    # who is at a browser
+    SIGNED_IN = "account:session:began"
+    SIGNED_OUT = "account:session:ended"
+    PASSKEY_MADE = "account:passkey:made"
+    PASSKEY_REMOVED = "account:passkey:removed"
+    PASSKEY_COPIED = "account:passkey:copied"
 
 
-SHOWN_TO_PEOPLE = ("audit", "opening")
-"""First parts of the names of events in which somebody looked at people's data."""
+SHOWN_TO_PEOPLE = ("audit", "opening", "reference", "output", "gate:budget", "look_alike:person", "account")
+"""First parts of the names of events that the people they are about are shown: somebody looked at their data, was given
+a picture of them, made something that was withheld, or tried faces on them; or signed in as them."""
 
 _SERVICE = "service"
 _SUBJECT = "subject"

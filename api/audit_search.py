@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from api.audit_events import event_json
+from api.books import attempt_of, outcome_of
 from api.consents import record_of
 from api.errors import Problem
-from api.gate import attempt_of, outcome_of
 from api.storage import Store
 from api.storage_audit import Place, Sought
 from api.tables import AttemptRow, AuditEventRow, ConsentRow, OutcomeRow, PermitRow

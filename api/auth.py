@@ -11,16 +11,20 @@ for as long as it lasts), and reaches nothing else.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from api.errors import Problem
 from api.settings import Settings
@@ -28,9 +32,13 @@ from api.storage import Store, new_id
 from api.tables import ApiKeyRow, PersonTokenRow
 from consent.dpop import is_thumbprint
 
+if TYPE_CHECKING:
+    from api.service import Service
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SECRET_BYTES = 32
 _PERSON = "person"
+_LONGEST = 128
 
 
 class Role(StrEnum):
@@ -63,7 +71,7 @@ class KeyHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """The phone: bound to one session or to one consent, never both."""
+    """The phone, or the person at a browser: bound to one session or to one consent, never both."""
 
     token_id: str
     session_id: str | None
@@ -77,12 +85,26 @@ class Person:
 Caller = KeyHolder | Person
 
 
+@cache
+def reserved_names() -> frozenset[str]:
+    """Names of generators that the service itself reaches: the local ones, and vendors', ready or not.
+
+    Consents, tokens and demands to delete name backends. With two of one name, a consent to the one would be one to the other.
+    """
+    from api.engines import GENERATORS
+    from likeness.backends import cards
+
+    return frozenset({*GENERATORS, *cards()})
+
+
 def create_key(store: Store, role: Role, name: str, *, now: datetime) -> str:
     """A new API key. It is shown this once.
 
     Raises:
-        KeyNameInvalid: when the name is not 1 to 63 of a-z, 0-9, dot, dash, underscore.
+        KeyNameInvalid: when the name is not 1 to 63 of a-z, 0-9, dot, dash, underscore, or a backend's is taken.
     """
+    if role is Role.BACKEND and name in reserved_names():
+        raise KeyNameInvalid(f"the name {name} is that of a generator which the service itself reaches")
     if not _NAME.fullmatch(name):
         raise KeyNameInvalid(
             "a key's name is 1 to 63 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit"
@@ -99,9 +121,7 @@ def create_api_key(settings: Settings, *, role: str, name: str, jkt: str | None 
     Raises:
         KeyNameInvalid: for a name or a thumbprint that is none, or a thumbprint for another role.
     """
-    from api.engines import GENERATORS
-
-    if jkt is not None and (role != Role.BACKEND or name in GENERATORS or not is_thumbprint(jkt)):
+    if jkt is not None and (role != Role.BACKEND or not is_thumbprint(jkt)):
         raise KeyNameInvalid("only another's backend has a key, named by its SHA-256 thumbprint (RFC 7638)")
     from api.database import open_database, upgrade
     from api.service import wall_clock
@@ -155,7 +175,7 @@ def authenticate(store: Store, presented: str | None, *, now: datetime) -> Calle
 
 
 def _kind(presented: str | None) -> str | None:
-    if presented is None or len(presented) > 128 or not presented.isascii():
+    if presented is None or len(presented) > _LONGEST or not presented.isascii():
         return None
     parts = presented.split("_", 2)
     if len(parts) != 3 or parts[0] != "mien" or parts[1] not in (*Role, _PERSON):
@@ -175,24 +195,90 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="key or token", description="
 def caller(request: Request, held: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """Whoever calls, once a request."""
     known: Caller | None = getattr(request.state, "caller", None)
-    if known is None:
-        service = request.app.state.service
-        with service.database.transaction() as store:
-            known = authenticate(store, None if held is None else held.credentials, now=service.now())
-        request.state.caller = known
+    return who_calls(request, None if held is None else held.credentials) if known is None else known
+
+
+def who_calls(request: Request, presented: str | None) -> Caller:
+    """Who holds that secret; of a call that carries none, who is signed in at the browser."""
+    service: Service = request.app.state.service
+    if "Mien-Session" in request.headers and "Authorization" not in request.headers:
+        from api.browser_sessions import at_browser
+
+        known = at_browser(service, request).acting()
+    else:
+        known = _looked_up(service, presented)
+    request.state.caller = known
     return known
 
 
-def _holder(*roles: Role) -> Callable[[Caller], KeyHolder]:
-    def holder(who: Annotated[Caller, Depends(caller)]) -> KeyHolder:
-        if not isinstance(who, KeyHolder) or who.role not in roles:
-            raise Problem("forbidden", f"needs a key of role {' or '.join(roles)}")
-        return who
+def _looked_up(service: Service, presented: str | None) -> Caller:
+    with service.database.transaction() as store:
+        return authenticate(store, presented, now=service.now())
+
+
+class KeyHolders:
+    """Holders of API keys that were looked up less than :data:`KNOWN_FOR_S` ago, by the hash of the key. For calls that look
+    the key up again with what they write: a question to the gate does."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[bytes, tuple[float, KeyHolder]] = {}
+
+    def of(self, presented: str | None) -> KeyHolder | None:
+        if presented is None or len(presented) > _LONGEST:
+            return None
+        since, holder = self._known.get(_digest(presented), (-math.inf, None))
+        return holder if self._clock() - since < KNOWN_FOR_S else None
+
+    def remember(self, presented: str | None, who: Caller) -> None:
+        if presented is None or not isinstance(who, KeyHolder):
+            return
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[_digest(presented)] = (self._clock(), who)
+
+
+async def backend_lately(request: Request) -> KeyHolder:
+    """Whose key comes with a call, if it is a backend's; looked up now or less than :data:`KNOWN_FOR_S` ago.
+
+    Raises: Problem.
+    """
+    scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
+    held = presented.strip() if scheme.lower() == "bearer" else ""
+    lately: KeyHolders = request.app.state.key_holders
+    who: Caller | None = getattr(request.state, "caller", None) or lately.of(held)
+    if who is None:
+        who = await run_in_threadpool(_looked_up, request.app.state.service, held or None)
+        lately.remember(held, who)
+    return _of_role(who, Role.BACKEND)
+
+
+async def _backend_lately(
+    request: Request, _held: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> KeyHolder:
+    return await backend_lately(request)
+
+
+KNOWN_FOR_S = 1.0
+_MOST_KNOWN = 1000
+
+
+def _holder(*roles: Role) -> Callable[[Caller], Coroutine[Any, Any, KeyHolder]]:
+    async def holder(who: Annotated[Caller, Depends(caller)]) -> KeyHolder:
+        return _of_role(who, *roles)
 
     return holder
 
 
-def _person(who: Annotated[Caller, Depends(caller)]) -> Person:
+def _of_role(who: Caller, *roles: Role) -> KeyHolder:
+    if not isinstance(who, KeyHolder) or who.role not in roles:
+        raise Problem("forbidden", f"needs a key of role {' or '.join(roles)}")
+    if who.role is Role.BACKEND and who.name in reserved_names():  # made before the name was taken
+        raise Problem("forbidden", "the key has the name of a generator of the service; have one made under another")
+    return who
+
+
+async def _person(who: Annotated[Caller, Depends(caller)]) -> Person:
     if not isinstance(who, Person):
         raise Problem("forbidden", "needs a person's own token")
     return who
@@ -202,6 +288,7 @@ AnyCaller = Annotated[Caller, Depends(caller)]
 Subject = Annotated[Person, Depends(_person)]
 App = Annotated[KeyHolder, Depends(_holder(Role.APP))]
 Backend = Annotated[KeyHolder, Depends(_holder(Role.BACKEND))]
+BackendLately = Annotated[KeyHolder, Depends(_backend_lately)]
 Auditor = Annotated[KeyHolder, Depends(_holder(Role.AUDITOR, Role.ADMIN))]
 Admin = Annotated[KeyHolder, Depends(_holder(Role.ADMIN))]
 AppOrBackend = Annotated[KeyHolder, Depends(_holder(Role.APP, Role.BACKEND))]

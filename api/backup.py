@@ -36,14 +36,16 @@ from psycopg import sql
 
 from api.app import open_service
 from api.authorities import end_again
+from api.books import settle_what_is_there
 from api.consents import append_event, end_consent, record_of
-from api.database import open_database, upgrade
+from api.database import bring_up, open_database
 from api.engines import Bounded, FaceEngines, WhenNeeded
 from api.erasure import erase_again
 from api.files import FileGone, Files, open_files
 from api.keys import KeyRing
-from api.ledger import append, checkpoint_now
+from api.ledger import checkpoint_now
 from api.media import file_of
+from api.remote_clips import goes_on
 from api.service import Service, wall_clock
 from api.settings import Settings
 from api.shreds import (
@@ -55,30 +57,32 @@ from api.shreds import (
     consent_event,
     directive_said,
     log_entry,
+    look_alike_choice,
     read_shreds,
     shred_list_id,
     status_place,
     write_down,
 )
 from api.storage import Store
-from api.tables import AuthorityCaseRow, Base, ConsentRow, DataKeyRow, DirectiveRow
+from api.tables import AuthorityCaseRow, Base, ClipRow, ConsentRow, DataKeyRow, DirectiveRow, RemoteJobRow
+from api.tree import add_entries
 from consent.canonical import write_instant
 from consent.errors import SignatureInvalid
 from consent.keys import KeySet
 from consent.record import RevokedBy, revoke
 from consent.written import RESTORED, restored_digest
+from likeness.remote import FaultCode
 from liveness.errors import EngineError
 from liveness.evidence import FaceEmbedder, FaceFinder
 
 _VERSION = 1
 _TYP = "mien-backup+jws"
-_LEFT_OUT = frozenset({"idempotency", "shreds"})  # answers of a day that carry tokens; what the shred list holds
-_COUNTED_AGAIN = frozenset({"gate_counts", "attempt_terms"})  # made of attempts and outcomes by triggers
+# answers of a day that carry tokens; what the shred list holds; who was signed in: everybody signs in anew
+_LEFT_OUT = frozenset({"idempotency", "shreds", "browser_sessions", "passkey_challenges", "start_codes"})
+_COUNTED_AGAIN = frozenset({"gate_counts", "attempt_terms", "gate_waiting"})  # made of attempts and outcomes
 _STATUS = frozenset({"status_lists", "status_entries", "status_changes"})
 """Left out where nobody knows which places were given since: who checks offline finds no list, and takes no token."""
-_FIND_AGAIN = (  # what the triggers could not know while attempts were loaded before consents and permits
-    "INSERT INTO attempt_terms (term, at, attempt_id) "
-    "SELECT t.term, a.at, a.attempt_id FROM attempts a, LATERAL terms_of_attempt(a) t ON CONFLICT DO NOTHING",
+_FIND_AGAIN = (  # what is not made when questions and answers are counted
     "INSERT INTO attempt_terms (term, at, attempt_id) "
     "SELECT 'output:' || p.output_sha256, a.at, a.attempt_id FROM permits p JOIN attempts a USING (attempt_id) "
     "WHERE p.output_sha256 IS NOT NULL ON CONFLICT DO NOTHING",
@@ -119,6 +123,8 @@ def back_up(settings: Settings, out: Path, *, done: Progress = lambda _done, _of
     (draft / "tables").mkdir(parents=True, mode=0o700)
     draft.chmod(0o700)
     with open_database(settings) as database:
+        with database.transaction() as store:  # few are then without an entry
+            settle_what_is_there(store, now=now)
         while write_down(database, files):
             pass
         list_id = begin_shred_list(files)
@@ -213,7 +219,7 @@ def restore(
         raise BackupInvalid(f"its data keys need the master key {unknown[0]}, which is not among ours")
     shreds = _shreds_since(files, manifest, lost=end_all_consents)  # 2
     with open_database(settings) as database:
-        upgrade(database.owner_url)
+        bring_up(settings, database.owner_url)
         with open_service(settings, faces=_no_faces(), now=now, database=database) as service:
             with database.transaction() as store:
                 store.connection.execute("SET LOCAL statement_timeout = 0")
@@ -345,10 +351,11 @@ def _log_again(store: Store, shreds: list[Shred], *, now: datetime) -> int:
     first = 0 if last is None else last.index + 1
     while len(each := listed.get(0 if last is None else last.index + 1, set())) == 1:
         [(kind, digest, at)] = each
-        [last] = append(store, [(kind, digest)], now=at)
+        [last] = add_entries(store, [(kind, digest)], now=at)
         added += 1
     if added:  # what these entries stand for was not in the backup; whoever verifies the log is told so by an entry
-        append(store, [(RESTORED, restored_digest(first, first + added))], now=now)
+        add_entries(store, [(RESTORED, restored_digest(first, first + added))], now=now)
+    settle_what_is_there(store, now=now)  # questions and answers are counted, and those that had no entry yet get one
     return added
 
 
@@ -367,6 +374,9 @@ def _apply(service: Service, store: Store, shreds: list[Shred], *, end_all: bool
     deleted = erase_again(service, store, people, now=now)  # first, so that their records say that it was them
     standing = len(store.consents_standing())
     claims = _end_claims(service, store, shreds, end_all=end_all)
+    _forget_look_alikes(store, shreds, end_all=end_all)
+    removed = {shred.shredded_id for shred in shreds if shred.kind is Shredded.PASSKEY}
+    store.remove_passkeys(None if end_all else removed)
     reached = _reached(consent_event(shred.shredded_id) for shred in shreds if shred.kind is Shredded.CONSENT)
     for consent_id in store.consents_standing():
         # not locked: nobody else sees these rows before the commit, and the server has no room for so many locks
@@ -402,6 +412,16 @@ def _end_claims(service: Service, store: Store, shreds: list[Shred], *, end_all:
     return ended
 
 
+def _forget_look_alikes(store: Store, shreds: list[Shred], *, end_all: bool) -> None:
+    """Whoever took back since that they want to be told of look-alikes is told no more. Choices of consents that end go with
+    them, and codes are in no backup."""
+    listed = (look_alike_choice(shred.shredded_id) for shred in shreds if shred.kind is Shredded.LOOK_ALIKES)
+    reached = _reached(listed)
+    for choice in store.look_alike_choices():
+        if end_all or reached.get(choice.consent_id, -1) > choice.number:
+            store.forget_look_alike_choice(choice.consent_id)
+
+
 def _reached(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
     """The highest number of each."""
     found: dict[str, int] = {}
@@ -411,9 +431,16 @@ def _reached(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def _queue_again(service: Service, store: Store) -> None:
-    """Jobs are not in a backup. The gate is asked again when a clip's work begins, as always."""
-    for clip_id in store.clips_in_hand():
-        service.queue.render(store, clip_id)
+    """Jobs are not in a backup. The gate is asked again when a clip's work begins, as always. A clip that a vendor was to make,
+    and of whose order nothing was written down yet, may have been ordered since: it is not ordered again. Nor is a story of
+    several jobs, of which any may have been ordered since."""
+    for clip_id, kind in store.clips_in_hand():
+        clip = store.get(ClipRow, clip_id, lock=True)
+        if clip is None or kind != "remote" or goes_on(clip.backend, store.get(RemoteJobRow, clip_id)):
+            service.queue.make(store, clip_id, kind)
+        else:
+            clip.state, clip.code, clip.finished_at = "failed", FaultCode.SUBMIT_OUTCOME_UNKNOWN.value, service.now()
+            service.vault.destroy_key(store, clip.data_key_id, now=service.now())
     for challenge_id in store.challenges_in_hand():
         service.queue.judge(store, challenge_id)
     for delivery in store.deliveries_waiting():

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.audit_events import AuditAction, note
-from api.gate import outcome_of, write_outcome
+from api.books import SETTLED_WITHIN, outcome_of, settle_all
 from api.service import Service
 from api.storage import Store
 from api.storage_audit import Books
-from api.tables import AttemptRow, OutcomeRow, PermitRow
-from consent.attempts import FailOpen, permit_faults
+from api.tables import AttemptRow, MediaRow, OutcomeRow, PermitRow
+from consent.attempts import FailOpen, permit_faults, was_about_nobody
 from consent.errors import ConsentError
 from consent.gate import GateCode
 from consent.record import ConsentRecord, event_from_bytes, fold
@@ -33,15 +33,24 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """The books, what the permits were found to be, and whether both are as they must be."""
+    """The books, what the permits were found to be, and whether both are as they must be.
+
+    waits_s : how long the oldest of what is to go into the log has waited, in seconds.
+    """
 
     books: Books
     fail_open: int
     unchecked: int
+    waits_s: float
 
     @property
     def holds(self) -> bool:
-        return self.books.holds and self.fail_open == 0
+        return self.books.holds and self.fail_open == 0 and self.settled
+
+    @property
+    def settled(self) -> bool:
+        """Nothing waits too long to be put into the log."""
+        return self.waits_s <= SETTLED_WITHIN.total_seconds()
 
 
 def balance(store: Store, *, now: datetime) -> Balance:
@@ -50,6 +59,7 @@ def balance(store: Store, *, now: datetime) -> Balance:
         books=store.books(before=now - ANSWERED_WITHIN),
         fail_open=store.event_count(AuditAction.FAIL_OPEN),
         unchecked=store.count_unchecked_permits(),
+        waits_s=store.waits_s(),
     )
 
 
@@ -66,13 +76,10 @@ def close_abandoned(service: Service) -> int:
     closed = 0
     for attempt_id in overdue:
         with service.database.transaction() as store:
-            store.lock_ledger()  # before looking: whoever writes an outcome holds it
-            if store.has_outcome(attempt_id):
-                continue
             reasons = [{"code": GateCode.GATE_ERROR.value}]
-            write_outcome(
-                store, OutcomeRow(attempt_id=attempt_id, at=now, decision=False, reasons=reasons, permit_id=None)
-            )
+            row = OutcomeRow(attempt_id=attempt_id, at=now, decision=False, reasons=reasons, permit_id=None)
+            if not store.add_outcome(row):  # it was answered in this moment
+                continue
             note(store, AuditAction.ATTEMPT_CLOSED, by=None, now=now, object_id=attempt_id, reason="abandoned")
             closed += 1
     if closed:
@@ -83,6 +90,7 @@ def close_abandoned(service: Service) -> int:
 def check_permits(service: Service) -> int:
     """Look at permits that nobody looked at since they were given; gives how many have a fault."""
     now, faulty = service.now(), 0
+    settle_all(service)  # what held is read from the order of the log
     while True:
         with service.database.transaction() as store:
             permits = store.unchecked_permits(_AT_ONCE)
@@ -122,6 +130,14 @@ def _faults(store: Store, permit: PermitRow) -> tuple[FailOpen, ...]:
             _record_before(store, consent_id, index, permit.issued_at - CLOCKS_APART)
             for consent_id in store.consents_of_permit(permit.permit_id)
         ],
+        nobody=attempt is not None and was_about_nobody(attempt.claimed) and not _has_faces(store, attempt),
+    )
+
+
+def _has_faces(store: Store, attempt: AttemptRow) -> bool:
+    """Whether a picture that this was about has a face, as far as it is still there."""
+    return any(
+        row is not None and row.faces for row in (store.get(MediaRow, each) for each in attempt.claimed["media"])
     )
 
 

@@ -12,16 +12,20 @@ import hashlib
 import json
 import logging
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, authenticate
+from api.auth import Caller, who_calls
 from api.errors import Problem, problem_of
 from api.keys import MasterUnknown, Unsealable
 from api.service import Service
@@ -34,29 +38,81 @@ _ABANDONED = timedelta(minutes=2)  # longer than any write takes: the process th
 _WRITES = frozenset({"POST", "PUT", "DELETE"})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class _Read(Request):
+    """Reads JSON with the parser of the library that checks it: a template of 512 numbers in a tenth of the time."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            content = await self.body()
+            try:
+                self._json = from_json(content)
+            except ValueError as error:
+                raise json.JSONDecodeError("no JSON", "", 0) from error
+        return self._json
 
 
 class Call(APIRoute):
     """The route class of every router here."""
 
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
+        return answering(super().get_route_handler())
 
-        async def answer(request: Request) -> Response:
-            try:
-                key = request.headers.get("Idempotency-Key")
-                if key is None or request.method not in _WRITES:
-                    return await handle(request)
-                return await _once(request, handle, key)
-            except Exception as error:  # whatever it is, it leaves as a problem
-                return as_problem(request, error)
 
-        return answer
+def answering(handle: Handler) -> Handler:
+    """What is around the handling of every call."""
+
+    async def answer(request: Request) -> Response:
+        request = _Read(request.scope, request.receive)
+        try:
+            key = request.headers.get("Idempotency-Key")
+            if key is None or request.method not in _WRITES:
+                return await handle(request)
+            return await _once(request, handle, key)
+        except Exception as error:  # whatever it is, it leaves as a problem
+            return as_problem(request, error)
+
+    return answer
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """The body of a call as JSON of this kind, as the framework reads it, and with the same words where it cannot be read: in
+    one go, without the values between text and object that somebody checks again.
+
+    Raises: RequestValidationError.
+    """
+    content = await request.body()
+    try:
+        if content and not _says_json(request.headers.get("Content-Type", "")):
+            return kind.model_validate(content)
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        faults: Sequence[Any] = error.errors(include_url=False)
+    if not content:
+        faults = [{"type": "missing", "loc": ("body",)}]
+    elif faults[0]["type"] == "json_invalid":
+        faults = [{"type": "json_invalid", "loc": ("body", 0)}]
+    else:
+        faults = [fault | {"loc": ("body", *fault["loc"])} for fault in faults]
+    raise RequestValidationError(faults)
+
+
+def _says_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    message = Message()
+    message["Content-Type"] = content_type
+    kind = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (kind == "json" or kind.endswith("+json"))
 
 
 def as_problem(request: Request, error: Exception) -> Response:
     """The answer that stands for an exception; what was not foreseen is logged by place, never by value."""
     problem = problem_of(error)
+    if problem.status == 422 and request.url.path.startswith("/access/"):
+        problem.status = 400  # OpenID AuthZEN 1.0: what cannot be read is a bad request, and nothing else is used
     if problem.status >= 500:
         frames = traceback.extract_tb(error.__traceback__)[-4:]
         place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
@@ -68,7 +124,7 @@ async def _once(request: Request, handle: Handler, key: str) -> Response:
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         raise Problem("idempotency_key_invalid")
     service: Service = request.app.state.service
-    caller = await run_in_threadpool(_who, service, request)
+    caller = await run_in_threadpool(_who, request)
     digest = await _request_digest(request)
     kept = await run_in_threadpool(_reserve, service, caller.id, key, digest)
     if kept is not None:
@@ -81,12 +137,9 @@ async def _once(request: Request, handle: Handler, key: str) -> Response:
     return response
 
 
-def _who(service: Service, request: Request) -> Caller:
+def _who(request: Request) -> Caller:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    with service.database.transaction() as store:
-        caller = authenticate(store, secret if scheme.lower() == "bearer" else None, now=service.now())
-    request.state.caller = caller
-    return caller
+    return who_calls(request, secret if scheme.lower() == "bearer" else None)
 
 
 async def _request_digest(request: Request) -> bytes:

@@ -37,11 +37,14 @@ _INSTALLATION_ERRORS = {
     "KeysUnusable",
     "AttestationMisconfigured",
     "DatabaseUnavailable",
+    "SchemaOutdated",
     "WitnessStateInvalid",
     "AddressTaken",
     "StorageUnavailable",
     "MasterUnavailable",
     "VoiceMissing",
+    "GateUnavailable",
+    "ExtraMissing",
 }
 
 
@@ -433,13 +436,21 @@ def _weights_check(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from api.serve import serve
 
-    return serve(_settings(options))
+    return serve(_settings(options), api_only=options.api_only)
 
 
 def _worker(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from api.settings import places
     from api.worker import run
 
-    return run(_settings(options))
+    settings = _settings(options)
+    if options.queues is not None:
+        settings = replace(settings, worker_queues=tuple(_names(options.queues)))
+    if options.concurrency is not None:
+        settings = replace(settings, worker_concurrency=places("--concurrency", options.concurrency))
+    return run(settings, migrate=not options.no_migrate)
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -474,6 +485,17 @@ def _keys_retire(options: argparse.Namespace) -> int:
     from api.rotation import retire_master
 
     print(json.dumps(retire_master(_settings(options), options.key_id)))
+    return _YES
+
+
+def _keys_init(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from api.keys import open_keys
+
+    settings = _settings(options)
+    open_keys(settings, now=datetime.now(UTC))
+    print(json.dumps({"keys": str(settings.keys)}))
     return _YES
 
 
@@ -783,8 +805,18 @@ def _parser() -> argparse.ArgumentParser:
     _jobs(corpus)
 
     _weights_verbs(verbs)
-    _add(verbs, "serve", _serve, "the service with its worker", "mien serve")
-    _add(verbs, "worker", _worker, "one more worker on the same database", "mien worker")
+    serve = _add(verbs, "serve", _serve, "the service with its worker", "mien serve")
+    serve.add_argument(
+        "--api-only", action="store_true", help="no worker, no migration, no first keys: one of several that serve"
+    )
+    worker = _add(
+        verbs, "worker", _worker, "one more worker on the same database", "mien worker --queues portrait,story"
+    )
+    worker.add_argument("--queues", metavar="A,B", help="kinds of jobs to take (MIEN_WORKER_QUEUES)")
+    worker.add_argument(
+        "--concurrency", metavar="KIND=N,...", help="places of their own for kinds (MIEN_WORKER_CONCURRENCY)"
+    )
+    worker.add_argument("--no-migrate", action="store_true", help="the schema must be there: somebody else migrates")
     _add(verbs, "migrate", _migrate, "bring the database's schema up to date", "mien migrate")
     demo = _add(verbs, "demo", _demo, "the whole story on a simulated person", "mien demo --out out/demo")
     demo.add_argument("--out", default="out/demo", metavar="DIR")
@@ -811,6 +843,13 @@ def _parser() -> argparse.ArgumentParser:
         "mien keys retire mk_0123456789abcdef",
     )
     retire.add_argument("key_id", help="as mien keys list names it")
+    _add(
+        keys,
+        "init",
+        _keys_init,
+        "the service's key file, made where there is none; needs no database",
+        "mien keys init",
+    )
     _add(keys, "list", _keys_list, "the service's own keys, and how much each wraps", "mien keys list")
 
     backup = _add(verbs, "backup", _backup, "a backup of database and sealed files", "mien backup backups/monday")
@@ -887,7 +926,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file")
     check.add_argument("--anchor", metavar="PEM", help="trust anchor; default: the authority of this service's keys")
+    _gate_verbs(verbs)
     return parser
+
+
+def _gate_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from api import cli_gate
+
+    gate = _group(verbs, "gate", "the gate, from a script", _ASK_EXAMPLE)
+    cli_gate.add_ask_options(_add(gate, "ask", cli_gate.ask, "ask whether something may be made", _ASK_EXAMPLE))
+    cli_gate.add_envoy_options(
+        _add(gate, "envoy", cli_gate.stand_beside_envoy, "answer Envoy's ext_authz over gRPC", _ENVOY_EXAMPLE)
+    )
+    example = "mien conformance http://127.0.0.1:9000/generate --gate-port 8791"
+    what = "does a generator's integration stop when the gate says no"
+    cli_gate.add_conformance_options(_add(verbs, "conformance", cli_gate.check_integration, what, example))
+
+
+_ENVOY_EXAMPLE = (
+    "mien gate envoy --url https://mien.example --backend studio --key-file key.txt --proof-key key.pem "
+    "--listen 127.0.0.1:9191"
+)
+_ASK_EXAMPLE = (
+    "mien gate ask --url https://mien.example --backend studio --key-file key.txt --purpose cameo "
+    "--token token.jwt --media photo.jpg --job job.json --seconds 10"
+)
 
 
 _TOKEN_EXAMPLE = "mien token verify token.jwt --keys jwks.json --status status.jwt"  # noqa: S105 - an example

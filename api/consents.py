@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from api import purges
 from api.auth import create_person_token
@@ -45,6 +46,8 @@ from consent.terms import Purpose
 SHOWS_THE_FACE = frozenset({Purpose.CAMEO, Purpose.DIGITAL_DOUBLE})
 """The purposes that need a portrait."""
 
+_RECORDS_KEPT = 4096  # some 20 kB each with its events
+
 _FIRST = "consent.granted"
 """The one event whose lack in an older backup allows less. Lacking any other, even a renewal, it could allow too much."""
 
@@ -63,6 +66,16 @@ def controller_of(settings: Settings) -> Controller:
 def record_of(store: Store, consent_id: str) -> ConsentRecord:
     """The record, from all its events."""
     return fold([event_from_bytes(row.body) for row in store.consent_events(consent_id)])
+
+
+@lru_cache(maxsize=_RECORDS_KEPT)
+def record_from(events: tuple[bytes, ...]) -> ConsentRecord:
+    """The record that these events, read just now, add up to. Reading them again gives the same, so it is kept: by all of their
+    bytes, and by nothing else. Whoever adds an event, or changes one, asks for another record.
+
+    Raises: as :func:`consent.record.fold` and :func:`consent.record.event_from_bytes`.
+    """
+    return fold([event_from_bytes(body) for body in events])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +228,7 @@ def expire_consent(service: Service, store: Store, row: ConsentRow, *, now: date
 def _destroy_templates(service: Service, store: Store, row: ConsentRow, *, reason: str, now: datetime) -> None:
     """Their purpose is over with the consent: nothing keeps them longer (BIPA, 740 ILCS 14/15(a))."""
     service.vault.destroy_key(store, row.data_key_id, now=now)
+    store.forget_look_alike_choice(row.consent_id)
     store.after_commit(lambda: write_down_soon(service.database, service.vault.files))
     note(store, Step.TEMPLATES_DESTROYED, now=now, consent_id=row.consent_id, reason=reason)
 
@@ -250,5 +264,5 @@ def _withdraw(service: Service, store: Store, row: ConsentRow, clip: ClipRow, *,
     service.vault.destroy_key(store, clip.data_key_id, now=now)
     store.notify(CLIP_CHANNEL, clip.clip_id)
     note(store, Step.CLIP_WITHDRAWN, now=now, consent_id=row.consent_id, about=clip.clip_id, reason=code)
-    said = {"clip_id": clip.clip_id, "consent_id": row.consent_id, "code": code}
+    said = {"clip_id": clip.clip_id, "state": clip.state, "consent_id": row.consent_id, "code": code}
     publish(store, Event.CLIP_WITHDRAWN, said, to=[clip.app_key_id], now=now)

@@ -13,18 +13,26 @@ mistakes out but not somebody who can send any SQL.
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock, Semaphore
+from typing import Any, cast
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, create_engine, event, text
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, PoolProxiedConnection, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, TimeoutError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
+from api.line import Line, is_prepared
+from api.look_alike_index import prepare
 from api.settings import Settings
 from api.storage import Store
 from api.tables import SERVICE_ROLE
@@ -38,6 +46,12 @@ class DatabaseUnavailable(Exception):
     """No PostgreSQL answers. One line, for the terminal."""
 
     code = "database_unavailable"
+
+
+class SchemaOutdated(Exception):
+    """The database was not migrated yet. One line, for the terminal."""
+
+    code = "schema_outdated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,23 @@ class Database:
                 yield store
         for follow in store.following:
             follow()
+
+    def ready_line(self) -> PoolProxiedConnection | None:
+        """A connection for :meth:`line` that is there, and on which nothing is left to be prepared; else none."""
+        return _lines_beside(self.engine).take_ready()
+
+    @contextmanager
+    def line(self, ready: PoolProxiedConnection | None = None) -> Iterator[Line]:
+        """A connection for one question to the gate; what it did not commit is undone at the end. ``ready``: one that was taken
+        already; else one is waited for, or opened."""
+        lines = _lines_beside(self.engine)
+        connection = lines.take() if ready is None else ready
+        line = Line(lines.engine, connection)
+        try:
+            yield line
+        finally:
+            line.close()
+            lines.give_back(connection)
 
     @property
     def conninfo(self) -> str:
@@ -176,6 +207,98 @@ def _engine(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
+class _Lines:
+    """Connections to a database for the gate's questions.
+
+    They begin and commit by statements of :class:`api.line.Line`. What it prepares on one stays there: the driver, which drops
+    all that is prepared when it drops its own, prepares nothing. What is prepared is planned once, and again when statistics
+    change: planning what a question is decided by takes five times as long as reading it. They are asked for a sign of life
+    only after a rest. The pool of SQLAlchemy does all this too, and takes as long over it as a query.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.engine = create_engine(
+            url,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+            connect_args=_CONNECT | {"prepare_threshold": None, "options": f"{_CONNECT['options']} {_PLANNED_ONCE}"},
+        )
+        event.listen(self.engine, "connect", _step_down)
+        self._free = Semaphore(LINES)
+        # taken from its end: what rested longest rests on
+        self._resting: list[tuple[float, PoolProxiedConnection]] = []
+
+    def take(self) -> PoolProxiedConnection:
+        """Raises: sqlalchemy.exc.TimeoutError, sqlalchemy.exc.OperationalError."""
+        if not self._free.acquire(timeout=_LINE_WITHIN_S):
+            raise TimeoutError(f"{LINES} questions are being answered")
+        try:
+            while self._resting:
+                with suppress(IndexError):  # another thread took it
+                    since, connection = self._resting.pop()
+                    if time.monotonic() - since <= _REST_S or _is_alive(connection):
+                        return connection
+                    connection.invalidate()
+            return self.engine.raw_connection()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def take_ready(self) -> PoolProxiedConnection | None:
+        """One that answered a moment ago and needs nothing, if there is one."""
+        if not self._free.acquire(blocking=False):
+            return None
+        with suppress(IndexError):
+            since, connection = self._resting.pop()
+            if time.monotonic() - since <= _REST_S and is_prepared(connection):
+                return connection
+            self._resting.append((since, connection))
+        self._free.release()
+        return None
+
+    def give_back(self, connection: PoolProxiedConnection) -> None:
+        if _raw(connection).pgconn.transaction_status == TransactionStatus.IDLE:
+            self._resting.append((time.monotonic(), connection))
+        else:  # broken, or in the middle of something: nobody else gets it
+            connection.invalidate()
+        self._free.release()
+
+    def close(self) -> None:
+        while self._resting:
+            self._resting.pop()[1].invalidate()
+
+
+LINES = 20  # questions to the gate that a process answers at once
+_REST_S, _LINE_WITHIN_S = 1.0, 30.0
+_lines: WeakKeyDictionary[Engine, _Lines] = WeakKeyDictionary()
+_lines_made = Lock()
+
+
+def _lines_beside(engine: Engine) -> _Lines:
+    """Those to the database of ``engine``; closed when it is disposed of."""
+    known = _lines.get(engine)
+    if known is not None:
+        return known
+    with _lines_made:
+        if engine not in _lines:
+            lines = _lines[engine] = _Lines(engine.url)
+            event.listen(engine, "engine_disposed", lambda _: lines.close())
+        return _lines[engine]
+
+
+def _raw(connection: PoolProxiedConnection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.driver_connection)
+
+
+def _is_alive(connection: PoolProxiedConnection) -> bool:
+    try:
+        _raw(connection).execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
 def new_engine(url: str) -> Engine:
     """An engine whose errors never carry values, whose statements never hang for long, and whose connections work as the
     service's role, if there is one that they may take."""
@@ -185,19 +308,23 @@ def new_engine(url: str) -> Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS} -c timezone=UTC",
-        },
+        connect_args=_CONNECT,
     )
-
-    @event.listens_for(engine, "connect")
-    def step_down(connection: Any, _record: object) -> None:
-        connection.execute(_STEP_DOWN, [SERVICE_ROLE])
-        connection.commit()
-
+    event.listen(engine, "connect", _step_down)
     return engine
 
+
+def _step_down(connection: Any, _record: object) -> None:
+    connection.execute(_STEP_DOWN, [SERVICE_ROLE])
+    connection.commit()
+
+
+_CONNECT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS} -c timezone=UTC",
+}
+
+_PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
 
 _STEP_DOWN = """
 SELECT set_config('role', rolname, false) FROM pg_roles
@@ -215,7 +342,34 @@ def migrate(settings: Settings, *, target: str = "head") -> None:
         DatabaseUnavailable: when there is none.
     """
     with open_database(settings) as database:
-        upgrade(database.owner_url, target=target)
+        if target == "head":
+            bring_up(settings, database.owner_url)
+        else:
+            upgrade(database.owner_url, target=target)
+
+
+def bring_up(settings: Settings, owner_url: str) -> None:
+    """Everything that the service of these settings needs in the database: the schema, and what look-alike alerts need beside
+    it where they are switched on."""
+    upgrade(owner_url)
+    if settings.look_alikes:
+        prepare(owner_url, memory_mb=settings.look_alikes_memory_mb)
+
+
+def require_schema(database: Database) -> None:
+    """Where somebody else migrates: the schema is of this release, or of a later one, on which this one works too.
+
+    Raises:
+        SchemaOutdated: it is of an earlier release, or empty.
+    """
+    from alembic.script import ScriptDirectory
+
+    known = [each.revision for each in ScriptDirectory.from_config(alembic_config(database.url)).walk_revisions()]
+    with database.engine.connect() as connection:
+        there = connection.scalar(text("SELECT to_regclass('alembic_version')::text"))
+        found = connection.scalar(text("SELECT version_num FROM alembic_version")) if there else None
+    if found is None or found in known[1:]:
+        raise SchemaOutdated(f"the database is at migration {found or 'none'}, {known[0]} is needed; run: mien migrate")
 
 
 def upgrade(url: str, *, target: str = "head") -> None:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from api.settings import Settings
+from likeness.backends import cards
+from likeness.errors import RemoteError
 from liveness.capture import Audio
 from liveness.digits import Language
 from liveness.errors import WeightsError
@@ -32,10 +34,12 @@ from liveness.weights import ModelCard, Role, card, licences, open_weights, read
 
 if TYPE_CHECKING:
     from likeness.generate import Generator
+    from likeness.in_process import Maker
+    from likeness.remote import Account, RemoteBackend
     from likeness.voice import SpeechSynthesiser
 
 WHISPER, VOSK = "whisper", "vosk"
-GENERATORS = ("portrait",)
+GENERATORS = ("portrait", "story", "cameo")
 """Local backends, by the name that consents and tokens give them."""
 
 
@@ -282,7 +286,7 @@ def open_recogniser(settings: Settings, *, language: Language, engine: str | Non
 
 def generators_when_needed(settings: Settings, faces: FaceEngines) -> dict[str, Generator]:
     """Every local generator, its files checked now and its models made for its first clip. Raises: WeightsError."""
-    for its_card in _voice_cards(settings) or ():
+    for its_card in (*(_voice_cards(settings) or ()), *_font_cards(settings)):
         _folder(settings, its_card)
     return {name: cast("Generator", WhenNeeded(partial(open_generator, settings, name, faces))) for name in GENERATORS}
 
@@ -293,9 +297,29 @@ def open_generator(settings: Settings, name: str, faces: FaceEngines) -> Generat
         case "portrait":
             from likeness.generate_portrait import PortraitGenerator
 
-            return PortraitGenerator(faces.finder, open_voice(settings))
+            return PortraitGenerator(faces.finder, open_voice(settings), faces.embedder)
+        case "story":
+            from likeness.generate_story import StoryGenerator
+
+            return StoryGenerator(faces.finder, faces.embedder, fonts=(*settings.caption_fonts, *_fonts(settings)))
+        case "cameo":
+            from likeness.generate_cameo import CameoGenerator
+            from liveness.faces_mediapipe import MediapipeFaces
+
+            file, _ = _only_file(settings, "face_landmarker")
+            return CameoGenerator(faces.finder, MediapipeFaces(file))
         case _:
             raise WeightsError(f"there is no local backend {name}", code="weights_unknown")
+
+
+def _fonts(settings: Settings) -> tuple[Path, ...]:
+    """The installed fonts for captions, checked against their cards; the operator's own go first. Raises: WeightsError."""
+    return tuple(_folder(settings, each) / each.only_file.path for each in _font_cards(settings))
+
+
+def _font_cards(settings: Settings) -> tuple[ModelCard, ...]:
+    found = (each for each in all_cards(settings) if each.role is Role.FONT)
+    return tuple(each for each in found if (settings.weights / each.id).is_dir())
 
 
 def open_voice_detector() -> VoiceDetector:
@@ -355,3 +379,102 @@ def _only_file(settings: Settings, name: str) -> tuple[Path, ModelCard]:
 
 def _folder(settings: Settings, its_card: ModelCard) -> Path:
     return open_weights(its_card, settings.weights, accept_noncommercial=settings.accept_noncommercial)
+
+
+def maker_class(name: str) -> type[Maker]:
+    """What makes the clips of a backend on this machine. Its libraries are not imported yet."""
+    match name:
+        case "diffusers":
+            from likeness.make_diffusers import Diffusers
+
+            return Diffusers
+        case "liveportrait":
+            from likeness.make_liveportrait import LivePortrait
+
+            return LivePortrait
+        case _:
+            raise WeightsError(f"there is no local backend {name}", code="weights_unknown")
+
+
+def open_remote(name: str, account: Account) -> RemoteBackend:
+    """The adapter that a card names. Raises: RemoteError."""
+    found = cards().get(name)
+    if found is None:
+        raise RemoteError(f"there is no backend {name}", code="backend_unknown")
+    match found.adapter:
+        case "seedance":
+            from likeness.remote_seedance import Backend as Seedance
+
+            return Seedance(found, account)
+        case "fal":
+            from likeness.remote_fal import Backend as Fal
+
+            return Fal(found, account)
+        case "comfyui":
+            from likeness.remote_comfyui import Backend as Comfyui
+
+            return Comfyui(found, account)
+        case "jimeng":
+            from likeness.remote_jimeng import Backend as Jimeng
+
+            return Jimeng(found, account)
+        case "kling":
+            from likeness.remote_kling import Backend as Kling
+
+            return Kling(found, account)
+        case "kling_legacy":
+            from likeness.remote_kling_legacy import Backend as KlingLegacy
+
+            return KlingLegacy(found, account)
+        case "luma":
+            from likeness.remote_luma import Backend as Luma
+
+            return Luma(found, account)
+        case "luma_legacy":
+            from likeness.remote_luma_legacy import Backend as LumaLegacy
+
+            return LumaLegacy(found, account)
+        case "replicate":
+            from likeness.remote_replicate import Backend as Replicate
+
+            return Replicate(found, account)
+        case "runway":
+            from likeness.remote_runway import Backend as Runway
+
+            return Runway(found, account)
+        case "vidu":
+            from likeness.remote_vidu import Backend as Vidu
+
+            return Vidu(found, account)
+        case "higgsfield":
+            from likeness.remote_higgsfield import Backend as Higgsfield
+
+            return Higgsfield(found, account)
+        case "omni":
+            from likeness.remote_omni import Backend as Omni
+
+            return Omni(found, account)
+        case "pixverse":
+            from likeness.remote_pixverse import Backend as Pixverse
+
+            return Pixverse(found, account)
+        case "tencent":
+            from likeness.remote_tencent import Backend as Tencent
+
+            return Tencent(found, account)
+        case "tencent_vod":
+            from likeness.remote_tencent_vod import Backend as TencentVod
+
+            return TencentVod(found, account)
+        case "veo":
+            from likeness.remote_veo import Backend as Veo
+
+            return Veo(found, account)
+        case "wan":
+            from likeness.remote_wan import Backend as Wan
+
+            return Wan(found, account)
+        case _:
+            from likeness.remote_none import Backend as Nothing
+
+            return Nothing(found, account)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from api.audit_events import AuditAction, note
 from api.auth import Person
+from api.books import settle_what_is_there
 from api.consents import append_event, end_consent, record_of
 from api.service import Service
 from api.shreds import Shredded, write_down_soon
@@ -47,6 +48,11 @@ KEPT = (
         "always",
     ),
     (
+        "that a clip was released, when, and the number in its pictures, under a pseudonym; not what they look like",
+        "copies of the clip on other platforms must go on being known as withdrawn",
+        "always",
+    ),
+    (
         "sealed answers to calls of the app, for calls that are sent twice",
         "they end by themselves",
         "24 hours",
@@ -61,7 +67,8 @@ def erase(service: Service, store: Store, subject_id: str, by: Person | None, *,
     1. consents that hold are withdrawn; each consent's key is destroyed, and with it templates, portrait and clips
     2. the salts that link their entries in the log to them are destroyed
     3. keys of all their live checks: recordings and what was made from them
-    4. details of verdicts, fingerprints, device keys, tokens, kept answers
+    4. details of verdicts, fingerprints, what released clips look like, device keys, tokens, passkeys, sign-ins,
+       kept answers
     5. the app's name for them: whoever comes under it later is somebody new
     6. it goes into the shred list, so that no backup brings back what only rows held
     """
@@ -86,10 +93,13 @@ def erase(service: Service, store: Store, subject_id: str, by: Person | None, *,
             ended += 1
         service.vault.destroy_key(store, row.data_key_id, now=now)
         row.salt = b""  # 2
+    store.lock_ledger()
+    settle_what_is_there(store, now=now)  # or salts of what was asked a moment ago would stay
     store.forget_statement_salts(subject_id)
     for session in sessions:  # 3
         service.vault.destroy_key(store, session.data_key_id, now=now)
-    gone = store.forget_subject(subject_id)  # 4
+    gone = store.forget_subject(subject_id) | {"clip_hashes": store.forget_clip_hashes(subject_id)}  # 4
+    gone |= store.forget_look_alikes(subject_id) | store.forget_accounts(subject_id)
     subject = store.get(SubjectRow, subject_id, lock=True)
     if subject is not None:  # 5
         subject.reference = secrets.token_bytes(32)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy import exc as sql
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from api.files import StorageUnavailable
@@ -36,6 +38,19 @@ PROBLEMS: dict[str, Kind] = {
     # who calls
     "unauthenticated": Kind(401, "No valid key or token was presented"),
     "forbidden": Kind(403, "This key or token may not do that"),
+    "passkey_needed": Kind(403, "At a browser this needs a passkey; make one first"),
+    "cross_site": Kind(403, "The call comes from a page that is not ours"),
+    "https_needed": Kind(409, "Nobody signs in over plain http, except on this machine"),
+    "passkey_invalid": Kind(422, "This is not what was asked of the passkey"),
+    "passkey_unknown": Kind(401, "This passkey is not known here"),
+    "passkey_copied": Kind(403, "This passkey has been used elsewhere since; there may be a copy of it"),
+    "passkey_known": Kind(409, "This passkey is there already"),
+    "passkey_expired": Kind(410, "The time to use the passkey ran out; begin again"),
+    "passkeys_full": Kind(409, "There are as many passkeys as there may be; remove one first"),
+    "passkeys_unavailable": Kind(409, "Passkeys need an address with a name"),
+    "last_passkey": Kind(409, "This is the only passkey; make another first"),
+    "check_used": Kind(409, "This live check has signed somebody in already"),
+    "start_code_invalid": Kind(410, "This start address was used, or its time is over"),
     "not_found": Kind(404, "There is nothing here, or it is not yours"),
     "method_not_allowed": Kind(405, "This address does not take that method"),
     # the request
@@ -87,15 +102,28 @@ PROBLEMS: dict[str, Kind] = {
     "authority_refused": Kind(409, "The rules for speaking for somebody else do not allow this; see reasons"),
     # media
     "media_unreadable": Kind(422, "The media cannot be read"),
+    "media_ambiguous": Kind(422, "These bytes show something else to another program"),
     "media_expired": Kind(410, "The media was erased at its deadline"),
+    "media_url_refused": Kind(422, "Media is not fetched from this address"),
+    "media_not_fetched": Kind(422, "The address did not give media"),
     # gate and clips
     "gate_refused": Kind(403, "The gate refused: not every face is covered by a valid consent"),
     "backend_unknown": Kind(422, "There is no local backend of that name"),
     "generator_unavailable": Kind(503, "The backend is not ready on this installation"),
+    "remote_refused": Kind(422, "The vendor's generator does not make such a clip; see reason"),
+    "backend_retired": Kind(410, "The vendor has ended this backend"),
+    "backend_without_api": Kind(422, "The vendor offers no interface that one may use"),
+    "callback_forged": Kind(403, "The callback is not by the vendor"),
+    "vendor_failed": Kind(502, "The vendor did not do what it was asked for; see reason"),
+    "vendor_person_known": Kind(409, "The vendor has verified this person already"),
+    "vendor_person_unknown": Kind(422, "This vendor verifies nobody, or cannot be asked to from here"),
+    "vendor_person_unverified": Kind(409, "The vendor has not verified this person yet"),
     "permit_invalid": Kind(403, "The permit is not valid"),
     "permit_expired": Kind(410, "The permit has expired"),
     "permit_spent": Kind(409, "The permit was already redeemed"),
     "permit_not_redeemed": Kind(409, "The permit was not redeemed before the work"),
+    "job_invalid": Kind(422, "This is not a job as permits are bound to"),
+    "handle_taken": Kind(409, "A handle stands for another permit already"),
     "dpop_missing": Kind(401, "A proof of the key is needed with this call (DPoP, RFC 9449)"),
     "dpop_invalid": Kind(401, "What came as a proof of the key is none"),
     "dpop_wrong_request": Kind(401, "The proof of the key is for another method or address"),
@@ -110,6 +138,11 @@ PROBLEMS: dict[str, Kind] = {
     "clip_not_ready": Kind(409, "The clip is not finished"),
     "clip_failed": Kind(410, "The clip could not be made"),
     "clip_cancelled": Kind(410, "The clip was cancelled"),
+    # clips that are found again
+    "look_alikes_unavailable": Kind(503, "This service tells nobody of look-alikes; see reason"),
+    "not_for_another": Kind(403, "Only the person can ask for that"),
+    "too_many_requests": Kind(429, "This address has asked as often as it may for now"),
+    "identify_busy": Kind(503, "As many clips as this server looks at once are being looked at"),
     # the log
     "note_invalid": Kind(400, "This is not a signed checkpoint"),
     "note_unsigned": Kind(403, "No witness that is known here has signed this"),
@@ -129,6 +162,7 @@ PROBLEMS: dict[str, Kind] = {
     "start_timeout": Kind(408, "Nothing was started in time"),
     "judging_timeout": Kind(408, "The verdict takes longer than usual; ask for the session's state"),
     "live_failed": Kind(422, "The live session failed"),
+    "database_unavailable": Kind(503, "The database does not answer"),
     "storage_unavailable": Kind(503, "The storage of sealed files does not answer"),
     "master_unavailable": Kind(503, "The key management service does not answer"),
     "engine_failed": Kind(503, "A model failed; nothing was judged"),
@@ -137,6 +171,7 @@ PROBLEMS: dict[str, Kind] = {
 }
 
 
+_BACK_SOON_S = 5  # a database that is started anew
 _ASKS_FOR_A_PROOF = 'DPoP realm="mien", error="invalid_dpop_proof", algs="ES256 Ed25519"'  # RFC 9449, 7.1
 
 
@@ -163,10 +198,15 @@ class Problem(Exception):
             body["detail"] = self.detail
         return body | self.more
 
+    @property
+    def retry_after(self) -> dict[str, str]:
+        """The header that says when to come back, where that is known."""
+        return {"Retry-After": str(self.more["retry_after_s"])} if "retry_after_s" in self.more else {}
+
     def response(self) -> JSONResponse:
         asks = _ASKS_FOR_A_PROOF if self.code.startswith("dpop_") else 'Bearer realm="mien"'
-        headers = {"WWW-Authenticate": asks} if self.status == HTTPStatus.UNAUTHORIZED else None
-        return JSONResponse(self.body(), self.status, headers, media_type=MEDIA_TYPE)
+        headers = {"WWW-Authenticate": asks} if self.status == HTTPStatus.UNAUTHORIZED else {}
+        return JSONResponse(self.body(), self.status, headers | self.retry_after, media_type=MEDIA_TYPE)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -183,6 +223,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("engine_failed")
         case StorageUnavailable() | MasterUnavailable():
             return Problem(error.code)
+        case sql.OperationalError() | sql.InterfaceError() | sql.TimeoutError() | psycopg.OperationalError():
+            return Problem("database_unavailable", more={"retry_after_s": _BACK_SOON_S})
         case LivenessError() | ConsentError() | LikenessError():
             status = PROBLEMS[error.code].status if error.code in PROBLEMS else 422
             problem = Problem(error.code, str(error), status=status)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from api.audit_search import use_json
+from api.books import attempt_of, outcome_of
 from api.errors import Problem
-from api.gate import attempt_of, outcome_of
 from api.keys import open_keys
 from api.ledger import checkpoint_now, note_of
 from api.service import Service, wall_clock
@@ -68,7 +68,7 @@ def _questions(store: Store, consent_id: str, size: int) -> list[Question]:
     found = []
     for attempt, outcome in store.search_attempts(Sought(consent_id=consent_id), after=None, most=_MOST_QUESTIONS):
         entry = store.attempt_entry(attempt.attempt_id)
-        if entry is None or entry.salt is None:
+        if entry is None or entry.salt is None or entry.attempt_index is None:
             continue
         closed = outcome is not None and entry.outcome_index is not None
         found.append(

@@ -15,7 +15,7 @@ from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from api import persons
+from api import look_alikes, persons
 from api.audit_search import Page
 from api.consents import receipt_of
 from api.media import Erased, Unsealable
@@ -46,6 +46,7 @@ This archive holds what the service keeps about you. `index.json` lists every fi
 - `uses.json`: every use of your likeness, and every clip. `clips/`: the clips that show only you.
 - `attempts.json`: everyone who asked to use your face with a leave of yours, also those who were refused, and why.
 - `admin-views.json`: everyone who looked at your data, and why.
+- `look-alikes.json`: what you were told of faces like yours; `look-alikes.jws`: your signed yes to being told, if you gave it.
 - `portraits/`: the picture your double is made from, while there is one.
 - `not-included.json`: what is not here, and why. Face templates never leave the service; recordings of your live checks are
   erased after the check.
@@ -61,6 +62,7 @@ Whoever has `receipt.json` can recognise your entries in the log. Keep it as you
 - `uses.json`：对您形象的每一次使用和每一段短片。`clips/`：只有您一人的短片。
 - `attempts.json`：每一个持您的许可请求使用您面容的人，包括被拒绝的，以及原因。
 - `admin-views.json`：每一个查阅过您数据的人，以及原因。
+- `look-alikes.json`：已告知您的相似面孔；`look-alikes.jws`：您同意接收告知的签名记录（如有）。
 - `portraits/`：制作您的分身所用的图片（如仍保存）。
 - `not-included.json`：未包含的内容及原因。人脸模板绝不离开本服务；面容核实的录像在核实后即删除。
 
@@ -112,7 +114,16 @@ def export(service: Service, store: Store, me: Self, *, now: datetime) -> IO[byt
                 lambda cursor: persons.looks(store, me, now=now, cursor=cursor, most=_PAGE),
                 "who looked",
             ),
+            (
+                "look-alikes.json",
+                lambda cursor: look_alikes.alerts(store, me, cursor=cursor, most=_PAGE),
+                "what you were told of faces like yours",
+            ),
         )
+        said = look_alikes.statement_of(store, me.consent_id)
+        if said is not None and said.record is not None:
+            archive.put("look-alikes.jws", said.record.encode(), "your signed yes to being told of look-alikes")
+            archive.leave_out("the code made from your face for that", "it never leaves the service")
         for path, page, about in lists:
             archive.put_json(path, _all(page), about)
         archive.leave_out("face templates", "they can be turned back into a face, and never leave the service")

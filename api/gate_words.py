@@ -59,6 +59,20 @@ _WORDS: dict[GateCode, tuple[str, str]] = {
         "It was given on your behalf, and whoever gave it may not speak for you now.",
         "该同意由他人代您作出，而其目前无权代表您。",
     ),
+    GateCode.HIDDEN_FACE: (
+        "Something was to be used in which nobody could see who is shown.",
+        "其中要使用一项无法看出是谁的内容。",
+    ),
+    GateCode.REMOTE_INPUT: (
+        "Something was to be used from an address, and not as it was looked at.",
+        "其中要使用某个网址上的内容，而不是已检查过的内容。",
+    ),
+    GateCode.INPUT_UNSEEN: ("Something was to be used that was not handed in.", "其中要使用一项未提交检查的内容。"),
+    GateCode.VOICE_UNDECLARED: ("It was not said whose voice was to be used.", "没有说明要使用的是谁的声音。"),
+    GateCode.MISMATCH_BUDGET: (
+        "Too many faces that were not yours had been tried, so it was refused without looking.",
+        "此前尝试了太多不是您的面孔，因此未经查看即予以拒绝。",
+    ),
     GateCode.GATE_ERROR: ("Something failed on our side, so it was refused.", "我们这边出了故障，因此予以拒绝。"),
 }
 

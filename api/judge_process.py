@@ -36,6 +36,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, cast
 
 from api.judging import Examiner, HandedIn, Judged
@@ -220,6 +221,36 @@ class JudgeProcess:
             return _read(answer)
         except Exception as error:  # whatever broken or hostile bytes raise
             raise JudgeFailed("the judge's answer is none", code=Ending.CRASHED) from error
+
+
+class JudgePool:
+    """``Examiner`` with several judges: as many recordings at a time, each in a process of its own."""
+
+    def __init__(self, settings: Settings, size: int, *, bounds: Bounds = Bounds(), opens: str = MODELS) -> None:
+        self._judges = [JudgeProcess(settings, bounds=bounds, opens=opens) for _ in range(size)]
+        self._free: SimpleQueue[JudgeProcess] = SimpleQueue()
+        for judge in self._judges:
+            self._free.put(judge)
+
+    def __enter__(self) -> JudgePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for judge in self._judges:
+            judge.close()
+
+    def wait_until_ready(self) -> None:
+        """Raises: JudgeFailed."""
+        for judge in self._judges:
+            judge.wait_until_ready()
+
+    def examine(self, handed: HandedIn) -> Judged:
+        """By the first judge that is free. Raises: as :meth:`JudgeProcess.examine`."""
+        judge = self._free.get()
+        try:
+            return judge.examine(handed)
+        finally:
+            self._free.put(judge)
 
 
 def _ending_of(status: int) -> Ending:

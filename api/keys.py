@@ -100,10 +100,11 @@ class MasterKey:
     """A master key of the key file; the raw key stays inside."""
 
     raw: bytes = field(repr=False)
+    key_id: str = field(init=False)
 
-    @property
-    def key_id(self) -> str:
-        return f"mk_{hashlib.sha256(b'mien master key id|' + self.raw).hexdigest()[:16]}"
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(b"mien master key id|" + self.raw).hexdigest()
+        object.__setattr__(self, "key_id", f"mk_{digest[:16]}")
 
     def opens(self, key_id: str) -> bool:
         return key_id == self.key_id
@@ -157,14 +158,14 @@ class ServiceKeys:
     answers: Masters
     blinding: bytes = field(repr=False)
     authority: Authority = field(repr=False)
+    public: KeySet = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public", KeySet.of(*self.signing))
 
     @property
     def active(self) -> SigningKey:
         return self.signing[0]
-
-    @property
-    def public(self) -> KeySet:
-        return KeySet.of(*self.signing)
 
     def blind(self, purpose: str, text: str) -> bytes:
         """A keyed digest: equal for equal text, and tells nothing without the key."""
@@ -227,10 +228,21 @@ class KeyRing:
                 self._keys = self._built()
             return self._keys
 
+    def since(self) -> dict[str, datetime | None]:
+        """When each key of the file came, or comes, into use; ``None``: from the beginning."""
+        with self._lock:
+            file = self._file
+        found = {file.signer(kept.secret).kid: kept.since for kept in file.signing}
+        return found | {MasterKey(base64.b64decode(kept.secret)).key_id: kept.since for kept in file.masters}
+
     def unwrap(self, wrapped: bytes, *, by: str | None, about: str) -> bytes:
         """With the master key ``by``, also one that was added a moment ago. Raises: as :meth:`Masters.unwrap`."""
         keys = self.current()
         return (keys if keys.masters.knows(by) else self.reload()).masters.unwrap(wrapped, by=by, about=about)
+
+    def asks_outside(self, by: str | None) -> bool:
+        """Whether what the master key ``by`` wrapped opens under a key that is not in the key file."""
+        return by is not None and any(wrapper.opens(by) for wrapper in self._outside)
 
     def open_answer(self, sealed: bytes, *, by: str | None, about: str) -> bytes:
         """Raises: as :meth:`Masters.unwrap`."""

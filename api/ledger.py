@@ -12,15 +12,17 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+from api.books import settle_what_is_there
 from api.errors import Problem
 from api.service import Service
 from api.settings import SettingsInvalid
-from api.shreds import Shredded, log_shred_id, write_down_soon
+from api.shreds import write_down_soon
 from api.storage import Store
 from api.tables import LogCheckpointRow, LogCosignatureRow
+from api.tree import add_entries
 from consent.errors import LedgerBroken, NoteInvalid
 from consent.keys import KeySet
-from consent.ledger import LedgerEntry, Receipt, StoredCheckpoint, VerifiedLog, leaf_of, next_entry, verify_log
+from consent.ledger import LedgerEntry, Receipt, StoredCheckpoint, VerifiedLog, leaf_of, verify_log
 from consent.merkle import Tile, bundled, edge_of, grow, inclusion_proof, leaf_hash
 from consent.note import (
     Checkpoint,
@@ -44,26 +46,14 @@ _AT_ONCE = 10_000  # entries that one transaction puts into the tree
 
 
 def append(store: Store, happened: Sequence[tuple[str, str]], *, now: datetime) -> list[LedgerEntry]:
-    """Append entries of these kinds and digests, in order, and put them into the tree. Nobody else appends until the
-    transaction ends, so the log never forks."""
-    store.lock_ledger()
-    head, entries = store.log_head(), list[LedgerEntry]()
-    last = head.last
-    for kind, digest in happened:
-        last = next_entry(last, kind=kind, digest=digest, at=now)
-        entries.append(last)
-    if entries:
-        waiting = _entries_between(store, head.edge.size, entries[0].index)
-        _, made = grow(head.edge, [leaf_hash(leaf_of(entry)) for entry in (*waiting, *entries)])
-        # outside the database too: a restored log goes on where it stood
-        shreds = [log_shred_id(entry.index, entry.kind, entry.digest) for entry in entries]
-        store.add_to_log(entries, made, shreds=shreds, shred_kind=Shredded.LOG)
-    return entries
+    """Append entries of these kinds and digests, in order, after all that the gate wrote down before, and put them into the
+    tree. Nobody else appends until the transaction ends, so the log never forks.
 
-
-def _entries_between(store: Store, size: int, stop: int) -> list[LedgerEntry]:
-    """Entries that are there and not in the tree: those of before the log was a tree, or of a process that knows no tree."""
-    return store.entries(size, stop - size) if stop > size else []
+    What the gate wrote goes first, so that the order of the log stays the order in which transactions came through: a permit
+    stands before a withdrawal that came after it, and behind one that came before.
+    """
+    settle_what_is_there(store, now=now)
+    return add_entries(store, happened, now=now)
 
 
 def _put_into_tree(store: Store, size: int, entries: Sequence[LedgerEntry]) -> None:
@@ -77,7 +67,7 @@ def catch_up(service: Service) -> int:
         with service.database.transaction() as store:
             last, kept = store.last_entry(), store.last_checkpoint()
             count = 0 if last is None else last.index + 1
-            if kept is not None and kept.size == count:
+            if kept is not None and kept.size == count and not store.is_waiting():
                 return count
             store.lock_ledger()
             size = store.tree_size()
@@ -91,14 +81,16 @@ def catch_up(service: Service) -> int:
 
 
 def _signed(service: Service, store: Store, *, now: datetime) -> LogCheckpointRow:
-    """A checkpoint of the tree as it is. Never one that contradicts the one before: what is stored for that one must still
-    have its root. Every key of the service signs, so that who knows only an older one can follow. What it covers goes outside
-    the database before anybody is shown it: a log restored from a backup must not be shorter, or another.
+    """A checkpoint of the tree as it is, with all that waited to be put into it. Never one that contradicts the one before:
+    what is stored for that one must still have its root. Every key of the service signs, so that who knows only an older one
+    can follow. What it covers goes outside the database before anybody is shown it: a log restored from a backup must not be
+    shorter, or another.
 
     Raises:
         LedgerBroken: when the stored tree is not that which was signed.
     """
     store.lock_ledger()
+    settle_what_is_there(store, now=now)
     kept, size = store.last_checkpoint(), store.tree_size()
     if kept is not None and (kept.size > size or edge_of(kept.size, store.nodes).root() != kept.root):
         raise LedgerBroken(size, "the stored tree is not the one that was signed; nothing is signed any more")

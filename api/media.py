@@ -26,6 +26,7 @@ from api.keys import seal as close
 from api.keys import unseal as open_
 from api.shreds import Shredded
 from api.storage import Store, new_id
+from api.storage_gate import SealedThing
 from api.tables import DataKeyRow, SealedRow
 from liveness.template import FaceTemplate, template
 
@@ -54,6 +55,8 @@ class Sealed(StrEnum):
     WEBHOOK_SECRETS = "webhook_secrets"
     CASE = "case"
     PAPER = "paper"
+    VENDOR_NAME = "vendor_name"
+    PART = "part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +117,41 @@ class Vault:
         row = None if sealed_id is None else store.get(SealedRow, sealed_id)
         if row is None or row.erased_at is not None:
             raise Erased
-        closed = row.content
-        if row.in_file:
+        key = store.get(DataKeyRow, row.data_key_id)
+        thing = SealedThing(
+            sealed_id=row.sealed_id,
+            kind=row.kind,
+            content=row.content,
+            in_file=row.in_file,
+            size=row.size,
+            data_key_id=row.data_key_id,
+            erased=False,
+            owner=None if key is None else key.owner,
+            wrapped=None if key is None else key.wrapped,
+            wrapped_by=None if key is None else key.wrapped_by,
+        )
+        return self.open(thing, owner=owner)
+
+    def open(self, thing: SealedThing | None, *, owner: str) -> bytes:
+        """The content of what was read with its key just now; as :meth:`get`."""
+        if thing is None or thing.erased:
+            raise Erased
+        closed = thing.content
+        if thing.in_file:
             try:
-                closed = self.files.read(file_of(row.sealed_id), most=row.size + _SEALING_BYTES)
+                closed = self.files.read(file_of(thing.sealed_id), most=thing.size + _SEALING_BYTES)
             except FileGone:
                 raise Erased from None
             except FileTooLarge:
                 raise Unsealable("a sealed file is longer than what was sealed") from None
         if closed is None:
             raise Erased
-        key = self._data_key(store, row.data_key_id, owner=owner)
-        return open_(key, closed, about=_about(row.sealed_id, row.kind, row.data_key_id))
+        key = self._unwrapped(thing.data_key_id, thing.owner, thing.wrapped, thing.wrapped_by, owner=owner)
+        return open_(key, closed, about=_about(thing.sealed_id, thing.kind, thing.data_key_id))
+
+    def is_at_hand(self, thing: SealedThing | None) -> bool:
+        """Whether :meth:`open` neither reads a file nor asks somebody else for its key."""
+        return thing is None or not (thing.in_file or self.ring.asks_outside(thing.wrapped_by))
 
     def erase(self, store: Store, sealed_id: str | None, *, now: datetime) -> None:
         """Erase one thing whose key lives on."""
@@ -225,11 +251,18 @@ class Vault:
     def _data_key(self, store: Store, data_key_id: str, *, owner: str | None) -> bytes:
         """Raises: Erased, Unsealable (also when it is not the ``owner``'s)."""
         row = store.get(DataKeyRow, data_key_id)
-        if row is None or row.wrapped is None:
+        if row is None:
             raise Erased
-        if owner is not None and row.owner is not None and row.owner != owner:
+        return self._unwrapped(data_key_id, row.owner, row.wrapped, row.wrapped_by, owner=owner)
+
+    def _unwrapped(
+        self, data_key_id: str, owned_by: str | None, wrapped: bytes | None, by: str | None, *, owner: str | None
+    ) -> bytes:
+        if wrapped is None:
+            raise Erased
+        if owner is not None and owned_by is not None and owned_by != owner:
             raise Unsealable("sealed for another owner")
-        return self.ring.unwrap(row.wrapped, by=row.wrapped_by, about=_about_key(data_key_id, row.owner))
+        return self.ring.unwrap(wrapped, by=by, about=_about_key(data_key_id, owned_by))
 
 
 def file_of(sealed_id: str) -> str:

@@ -1,10 +1,11 @@
-"""Sends to an address that somebody outside chose, without letting it choose a place inside.
+"""Sends to an address, or fetches from one, that somebody outside chose, without letting it choose a place inside.
 
 1. the URL: https, no user, no fragment, a sensible port
 2. the name is looked up once; every address it has must be a public one
 3. the connection goes to one of these very addresses, so that a name that answers otherwise the second time gains nothing;
    the certificate is still checked against the name
-4. one deadline for everything; redirects are not followed; of the answer nothing but its status is used, and little read
+4. one deadline for everything; redirects are not followed; of an answer to what was sent nothing but its status is used, and
+   little read; of what is fetched no more is read than was asked for
 
 Which addresses are public: IANA's special-purpose registries (RFC 6890 and what was registered since), read strictly: for
 IPv6 only global unicast (2000::/3) less what embeds IPv4 addresses or is set apart. With ``loopback`` (development only)
@@ -17,8 +18,10 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +75,15 @@ class AddressRefused(Exception):
 
 class NotSent(Exception):
     """No answer came. Codes: ``name_unknown``, ``timeout``, ``tls_failed``, ``connection_failed``."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class NotFetched(Exception):
+    """An answer came that is not what was wanted. Codes: ``status_refused`` (redirects too: the address they name was not
+    checked), ``type_refused``, ``too_large``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -175,26 +187,92 @@ def post(
     Raises:
         AddressRefused, NotSent.
     """
+    deadline = time.monotonic() + seconds
+    sent = [*headers.items(), ("Content-Length", str(len(body)))]
+    with _asked(
+        "POST", url, sent, body, loopback=loopback, resolve=resolve, seconds=seconds, deadline=deadline, tls=tls
+    ) as answer:
+        read = 0
+        for part in answer.iter_stream():  # 4
+            read += len(part)
+            if read >= _ANSWER_MAX_BYTES:
+                break
+        return int(answer.status)
+
+
+def fetch(
+    url: str,
+    *,
+    most: int,
+    types: Sequence[str],
+    loopback: bool = False,
+    resolve: Resolver = system_resolver,
+    seconds: float = SECONDS,
+    tls: ssl.SSLContext | None = None,
+) -> bytes:
+    """Steps 1 to 4; gives the content, at most ``most`` bytes, if its media type begins with one of ``types``.
+
+    What the type says is the sender's word: whoever reads the content decides what it is.
+
+    Raises:
+        AddressRefused, NotSent, NotFetched.
+    """
+    deadline = time.monotonic() + seconds
+    # no coding: what is counted is what is read, and nothing unpacks to a thousand times its size
+    wanted = [
+        ("Accept", ", ".join(f"{each}*" if each.endswith("/") else each for each in types)),
+        ("Accept-Encoding", "identity"),
+    ]
+    with _asked(
+        "GET", url, wanted, b"", loopback=loopback, resolve=resolve, seconds=seconds, deadline=deadline, tls=tls
+    ) as answer:
+        if answer.status != 200:
+            raise NotFetched("status_refused")
+        stated = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+        kind = stated.get(b"content-type", "").partition(";")[0].strip().lower()
+        if (
+            not any(kind.startswith(each) for each in types)
+            or stated.get(b"content-encoding", "identity") != "identity"
+        ):
+            raise NotFetched("type_refused")
+        length = stated.get(b"content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            raise NotFetched("too_large")
+        content = bytearray()
+        for part in answer.iter_stream():  # 4
+            content += part
+            if len(content) > most:
+                raise NotFetched("too_large")
+        return bytes(content)
+
+
+@contextmanager
+def _asked(
+    method: str,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    *,
+    loopback: bool,
+    resolve: Resolver,
+    seconds: float,
+    deadline: float,
+    tls: ssl.SSLContext | None,
+) -> Iterator[httpcore.Response]:
+    """Steps 1 to 3; the answer, whose content is not read yet."""
     to = destination(url, loopback=loopback)  # 1
     addresses = checked_addresses(to, resolve, loopback=loopback)  # 2
-    deadline = time.monotonic() + seconds
     pinned = _Pinned(addresses, deadline)  # 3
-    sent = [(b"Host", _host_header(to)), *((name.encode(), value.encode()) for name, value in headers.items())]
-    sent.append((b"Content-Length", str(len(body)).encode()))
+    sent = [(b"Host", _host_header(to)), *((name.encode(), value.encode()) for name, value in headers)]
     target = httpcore.URL(scheme=to.scheme.encode(), host=to.host.encode(), port=to.port, target=to.path.encode())
     try:
         with (
             httpcore.ConnectionPool(
                 ssl_context=tls or ssl.create_default_context(), network_backend=pinned, max_connections=1, retries=0
             ) as pool,
-            pool.stream("POST", target, headers=sent, content=body, extensions={"timeout": _every(seconds)}) as answer,
+            pool.stream(method, target, headers=sent, content=body, extensions={"timeout": _every(seconds)}) as answer,
         ):
-            read = 0
-            for part in answer.iter_stream():  # 4
-                read += len(part)
-                if read >= _ANSWER_MAX_BYTES:
-                    break
-            return int(answer.status)
+            yield answer
     except httpcore.TimeoutException:
         raise NotSent("timeout") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
@@ -274,3 +352,87 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise httpcore.ReadTimeout("deadline")
     return left
+
+
+# --- an exchange whose answer is read -----------------------------------------------------------------------------------
+
+
+class AnswerLost(Exception):
+    """The request began to go out and no whole answer came: it may have arrived. Codes as of :class:`NotSent`, and
+    ``answer_too_large``."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """An answer, whole. Header names are lower-case; of a repeated one the last is kept."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The system's, read once: reading it takes as long as a short exchange."""
+    return ssl.create_default_context()
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    at_most_bytes: int,
+    seconds: float,
+    loopback: bool = False,
+    resolve: Resolver = system_resolver,
+    tls: ssl.SSLContext | None = None,
+) -> Received:
+    """Steps 1 to 4, with any method, and the answer read whole. Redirects are answers like others.
+
+    ``NotSent`` means that not a byte of the request went out, so that it may be sent again whatever it asks for.
+
+    Raises:
+        AddressRefused, NotSent, AnswerLost.
+    """
+    to = destination(url, loopback=loopback)  # 1
+    addresses = checked_addresses(to, resolve, loopback=loopback)  # 2
+    pinned = _Pinned(addresses, time.monotonic() + seconds)  # 3
+    sent = [(b"Host", _host_header(to)), *((name.encode(), value.encode()) for name, value in headers.items())]
+    sent.append((b"Accept-Encoding", b"identity"))  # what is bounded is what is read
+    if body or method not in ("GET", "DELETE"):
+        sent.append((b"Content-Length", str(len(body)).encode()))
+    target = httpcore.URL(scheme=to.scheme.encode(), host=to.host.encode(), port=to.port, target=to.path.encode())
+    begun = False
+
+    def trace(event: str, _: Mapping[str, Any]) -> None:
+        nonlocal begun
+        begun = begun or event == "http11.send_request_headers.started"
+
+    try:
+        with (
+            httpcore.ConnectionPool(
+                ssl_context=tls or _trust(), network_backend=pinned, max_connections=1, retries=0
+            ) as pool,
+            pool.stream(
+                method, target, headers=sent, content=body, extensions={"timeout": _every(seconds), "trace": trace}
+            ) as answer,
+        ):
+            read = bytearray()
+            for part in answer.iter_stream():  # 4
+                read += part
+                if len(read) > at_most_bytes:
+                    raise AnswerLost("answer_too_large")
+            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+            return Received(status=int(answer.status), headers=found, body=bytes(read))
+    except httpcore.TimeoutException:
+        raise (AnswerLost if begun else NotSent)("timeout") from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
+        refused = isinstance(error.__context__, ssl.SSLError) or isinstance(error, ssl.SSLError)
+        code = "tls_failed" if refused else "connection_failed"
+        raise (AnswerLost if begun else NotSent)(code) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.audit_events import SHOWN_TO_PEOPLE
+from api.audit_events import SHOWN_TO_PEOPLE, AuditAction
 from api.audit_search import Hit, Page, paged, read_cursor, use_json
 from api.auth import Person
 from api.consents import record_of
@@ -30,6 +30,7 @@ from liveness.template import FaceTemplate, similarity
 _STAGES = {
     "evaluation": ("A generator asked.", "一个生成程序提出了请求。"),
     "clip_request": ("A clip was asked for.", "有人要求制作一段短片。"),
+    "clip_estimate": ("Somebody wanted to know what a clip would take.", "有人询问制作一段短片需要什么。"),
     "clip_start": ("Work on a clip was to begin.", "一段短片即将开始制作。"),
     "clip_release": ("A finished clip was to be released.", "一段制作完成的短片即将发布。"),
 }
@@ -39,7 +40,32 @@ _LOOKS = {
         "Somebody asked to see, or saw, a picture or recording of you.",
         "有人要求查看或查看了您的图片或录像。",
     ),
+    "reference": (
+        "A generator that you allowed was given your picture, for one job.",
+        "您允许的一个生成程序为一项任务取得了您的图片。",
+    ),
+    "output": (
+        "A generator made something under your leave that was not what you allowed; it was held back.",
+        "一个生成程序依据您的许可制作的内容与您允许的不符，已被扣留。",
+    ),
+    "look_alike": (
+        "You were told that somebody asked with a face like yours; see your look-alike alerts.",
+        "已告知您有人用与您相似的脸提出请求；请见相似面孔提醒。",
+    ),
+    "gate": (
+        "Somebody tried many faces that were not yours on your leave, and is refused for the rest of the day.",
+        "有人多次用不是您的面孔尝试您的许可，当天之内不再受理。",
+    ),
+    AuditAction.SIGNED_IN: ("Somebody signed in as you.", "有人以您的身份登录。"),
+    AuditAction.SIGNED_OUT: ("A sign-in of yours was ended.", "您的一次登录已结束。"),
+    AuditAction.PASSKEY_MADE: ("A passkey was added for you.", "为您添加了一个通行密钥。"),
+    AuditAction.PASSKEY_REMOVED: ("A passkey of yours was removed.", "您的一个通行密钥已删除。"),
+    AuditAction.PASSKEY_COPIED: (
+        "A sign-in with a passkey of yours was refused: there may be a copy of it. Remove it, and add a new one.",
+        "一次使用您通行密钥的登录被拒绝：该密钥可能已被复制。请删除它，并添加新的。",
+    ),
 }
+"""By the first part of an event's name, or by the whole of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +129,8 @@ def clip_json(store: Store, clip: ClipRow) -> dict[str, Any]:
 def attempts(store: Store, me: Self, *, cursor: str | None, most: int) -> Page:
     """Every question to the gate that came with a leave of this person's, also with one that was not valid, latest first.
 
-    Only those: a face that came without one is not looked up among everybody's.
+    Only those: a face that came without one is looked up among people who want to be told, and nobody else
+    (:mod:`api.look_alikes`).
     """
     after = None if cursor is None else read_cursor(cursor)
     own = {me.consent_id} if me.for_another else {row.consent_id for row in store.consents_of_subject(me.subject_id)}
@@ -133,7 +160,7 @@ def looks(store: Store, me: Self, *, now: datetime, cursor: str | None, most: in
 
 
 def _look(event: AuditEventRow) -> dict[str, Any]:
-    english, chinese = _LOOKS[event.action.partition(":")[0]]
+    english, chinese = _LOOKS.get(event.action) or _LOOKS[event.action.partition(":")[0]]
     return {
         "event_id": event.event_id,
         "action": event.action,

@@ -33,6 +33,8 @@ def purge_of(row: PurgeRow) -> Purge:
         due_at=row.due_at,
         excused_at=row.excused_at,
         confirmed_at=row.confirmed_at,
+        retained_at=row.retained_at,
+        retained_until=row.retained_until,
     )
 
 
@@ -101,6 +103,12 @@ def confirm_purge(
     return row.receipt
 
 
+def write_retained_down(store: Store, row: PurgeRow, *, until: datetime | None, now: datetime) -> None:
+    """Note that a vendor does not delete what it has. ``until``: when it will have, by its own documents. ``row`` is locked."""
+    row.retained_at, row.retained_until = now, until
+    note(store, Step.PURGE_RETAINED, now=now, consent_id=row.consent_id, backend=row.backend, about=row.purge_id)
+
+
 def write_overdue_down(store: Store, row: PurgeRow, *, now: datetime) -> None:
     """Note that a backend is now refused, and remind it. ``row`` is locked."""
     if row.blocked_at is not None or purge_of(row).state_at(now) is not PurgeState.OVERDUE:
@@ -140,8 +148,9 @@ def purge_to_json(row: PurgeRow, *, now: datetime) -> dict[str, Any]:
         "required_at": row.required_at,
         "target_at": row.target_at,
         "due_at": row.due_at,
-        "seconds_left": 0 if row.confirmed_at is not None else max(0, int((row.due_at - now).total_seconds())),
+        "seconds_left": 0 if row.confirmed_at or row.retained_at else max(0, int((row.due_at - now).total_seconds())),
         "confirmed_at": row.confirmed_at,
+        "retained_until": row.retained_until,
         "receipt": row.receipt,
     }
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from api.database import open_database
-from api.keys import KeyRing, add_master_key, add_signing_key, drop_master_key
+from api.keys import KeyRing, ServiceKeys, add_master_key, add_signing_key, drop_master_key
 from api.service import wall_clock
 from api.settings import Settings
 from consent.canonical import write_instant
@@ -57,7 +57,12 @@ def list_keys(settings: Settings) -> list[dict[str, Any]]:
     """Every key with what it does, newest first. Raises: KeysInvalid, DatabaseUnavailable."""
     keys = KeyRing(settings, now=wall_clock).current()
     with open_database(settings) as database, database.transaction() as store:
-        under = store.under_masters()
+        return keys_listed(keys, store.under_masters())
+
+
+def keys_listed(keys: ServiceKeys, under: dict[str | None, int]) -> list[dict[str, Any]]:
+    """These keys with what each does, and how much is wrapped ``under`` each master key. No secret is in it."""
+    under = dict(under)
     newest = (keys.masters.newest.key_id, keys.answers.newest.key_id)
     listed: list[dict[str, Any]] = [
         {"id": key.kid, "kind": "signing", "state": "signs" if key.kid == keys.active.kid else "verifies"}

@@ -17,19 +17,34 @@ from api.audit_events import AuditAction, note
 from api.audit_search import SearchKind, attempt_json, search, timeline
 from api.auth import Admin, Auditor
 from api.balance import balance
+from api.books import settle_all
 from api.calls import Call
 from api.consents import record_of
 from api.errors import Problem
 from api.evidence import evidence_of
-from api.schemas import GateBalance, Id, Listed, NewHold, NewOpening, Opening, SearchSaved, Sha256
+from api.schemas import (
+    CheckpointSeen,
+    GateBalance,
+    Id,
+    Listed,
+    NewHold,
+    NewOpening,
+    NewVerification,
+    Opening,
+    SearchSaved,
+    Sha256,
+    VerificationShown,
+    VerificationStep,
+)
 from api.service import TheService
 from api.storage_audit import Sought
 from api.tables import ChallengeRow, ConsentRow, OpeningRow, SessionRow, SubjectRow
+from api.verification import Seen, StepOutcome, verify_record
 from api.written import verify_books, written_json
 from consent.attempts import OutcomeKind
 from consent.canonical import write_instant
 from consent.ledger import entry_json
-from consent.note import to_base64
+from consent.note import from_base64, to_base64
 from consent.record import Narrowed, Renewed, Resumed, Revoked, Suspended
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Call)
@@ -124,6 +139,36 @@ def consent(consent_id: str, who: Auditor, service: TheService) -> dict[str, Any
         }
 
 
+@router.post("/consents/{consent_id}/verify")
+def verify_now(consent_id: Id, body: NewVerification, who: Auditor, service: TheService) -> VerificationShown:
+    """Hold a record against all that vouches for it, now, step by step."""
+    now = service.now()
+    seen = None if body.seen is None else Seen(size=body.seen.size, root=from_base64(body.seen.root))
+    settle_all(service)
+    with service.database.transaction() as store:
+        found = verify_record(service, store, consent_id, seen=seen, whole_log=body.whole_log, now=now)
+        row = store.get(ConsentRow, consent_id)
+        note(
+            store,
+            AuditAction.RECORD_VERIFIED,
+            by=who,
+            now=now,
+            subject_id=None if row is None else row.subject_id,
+            consent_id=consent_id,
+            reason=next((step.name for step in found.steps if step.outcome is StepOutcome.FAILS), None),
+        )
+    return VerificationShown(
+        consent_id=consent_id,
+        at=now,
+        holds=found.holds,
+        steps=[
+            VerificationStep(name=step.name, outcome=step.outcome.value, why=step.why, values=step.values)  # type: ignore[arg-type]
+            for step in found.steps
+        ],
+        now=None if found.now is None else CheckpointSeen(size=found.now.size, root=to_base64(found.now.root)),
+    )
+
+
 @router.get("/attempts")
 def attempts(
     who: Auditor,
@@ -183,6 +228,7 @@ def find(
         since=since,
         until=until,
     )
+    settle_all(service)  # what was asked a moment ago is found, too
     with service.database.transaction() as store:
         page = search(store, sought, kind or list(SearchKind), now=now, cursor=cursor, most=limit)
         note(
@@ -209,6 +255,7 @@ def life(
 ) -> Listed:
     """All that happened with one person's likeness, latest first."""
     now = service.now()
+    settle_all(service)
     with service.database.transaction() as store:
         if store.get(SubjectRow, subject_id) is None:
             raise Problem("not_found")
@@ -254,6 +301,7 @@ def books(who: Auditor, service: TheService, recount: bool = False) -> GateBalan
         overdue=found.books.overdue,
         fail_open=found.fail_open,
         unchecked=found.unchecked,
+        unlogged_s=round(found.waits_s, 3),
         holds=found.holds,
         refused_because={reason: number for kind, reason, number in reasons if kind == OutcomeKind.REFUSAL},
         recount=counted,
@@ -263,6 +311,7 @@ def books(who: Auditor, service: TheService, recount: bool = False) -> GateBalan
 @router.get("/log")
 def log(who: Auditor, service: TheService) -> dict[str, Any]:
     """Verify the whole log and what its entries stand for, now."""
+    settle_all(service)
     with service.database.transaction() as store:
         books = verify_books(store, service.keys.public)
         found = books.log

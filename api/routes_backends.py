@@ -12,7 +12,6 @@ from fastapi import APIRouter, Query, Request
 from api import purges, webhooks
 from api.auth import Admin, AnyCaller, AppOrBackend, Backend, KeyHolder, Person, Role
 from api.calls import Call
-from api.engines import GENERATORS
 from api.errors import Problem
 from api.outbound import AddressRefused
 from api.proofs import PROOF_PARAMETER, needs_key, proof_with, take_proof
@@ -58,8 +57,6 @@ def register(request: Request, backend: Backend, service: TheService, body: NewB
     """Register the key that the ``DPoP`` header proves. From then on tokens for this backend are bound to it, and its
     questions without it are refused. To change it, prove the old key in the header and the new one in ``next_proof``: an
     API key alone must not be enough to take a backend's place."""
-    if backend.name in GENERATORS:
-        raise Problem("forbidden", "this backend is part of the service and needs no key")
     proof = proof_with(request, service, ())
     with service.database.transaction() as store:
         known = store.backend_jkt(backend.name)

@@ -6,15 +6,18 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 
 from api.approvals import answer_person, approval_from, approval_of, details_of
 from api.audit_events import AuditAction, note
-from api.auth import AnyCaller, Caller, KeyHolder, Person, Role, Subject, create_person_token
+from api.audit_search import read_cursor, write_cursor
+from api.auth import AnyCaller, App, Caller, KeyHolder, Person, Role, Subject, create_person_token
 from api.authorities import ShownPerson, acts_for, refusal_problem, shown_person, stands
 from api.calls import Call
+from api.clip_registry import standing_of_one
 from api.consents import (
     Likeness,
     begin_consent,
@@ -27,18 +30,24 @@ from api.consents import (
 from api.engines import GENERATORS
 from api.errors import Problem
 from api.media import Erased, templates_from_bytes
+from api.routes_liveness import begin_for
 from api.schemas import (
     ConsentGiven,
+    ConsentOfApp,
+    ConsentsOfApp,
+    ConsentStanding,
     ConsentState,
     DryRun,
     DryRunCase,
     DryRunResult,
     LimitsGiven,
     Narrowing,
+    NewCheck,
     NewConsent,
     NewToken,
     Renewal,
     Resumption,
+    SessionMade,
     Stop,
     TokenMade,
     UseRequest,
@@ -116,6 +125,54 @@ def give(body: NewConsent, person: Subject, service: TheService) -> ConsentGiven
         return begin_consent(service, store, granted, likeness, session, now=now)
 
 
+@router.get("")
+def given_to_an_app(
+    app: App,
+    service: TheService,
+    subject_ref: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="your own name for the person")
+    ] = None,
+    state: ConsentStanding | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> ConsentsOfApp:
+    """The consents that people gave through this app, also ended ones, latest first. Never a picture of anybody."""
+    now, after = service.now(), None if cursor is None else read_cursor(cursor)
+    with service.database.transaction() as store:
+        subject_id = None
+        if subject_ref is not None:
+            subject_id = store.subject_known_as(app.key_id, service.keys.blind("subject", subject_ref))
+            if subject_id is None:
+                return ConsentsOfApp(results=[], next=None)
+        rows = store.consents_of_app(
+            app.key_id, subject_id=subject_id, state=state, now=now, after=after, most=limit + 1
+        )
+        more, rows = len(rows) > limit, rows[:limit]
+        return ConsentsOfApp(
+            results=[_of_app(store, row, now=now) for row in rows],
+            next=write_cursor((rows[-1].granted_at, rows[-1].consent_id)) if more else None,
+        )
+
+
+def _of_app(store: Store, row: ConsentRow, *, now: datetime) -> ConsentOfApp:
+    record = record_of(store, row.consent_id)
+    return ConsentOfApp(
+        consent_id=row.consent_id,
+        subject_id=row.subject_id,
+        session_id=row.session_id,
+        state=standing_of_one(row, now=now),
+        purposes=[purpose.value for purpose in record.purposes],
+        audience=list(record.audience),
+        limits=_limits(record),
+        makers=list(record.scope.makers),
+        approval=record.scope.approval,
+        for_another=record.granted.authority is not None,
+        granted_at=row.granted_at,
+        expires_at=row.expires_at,
+        assurance=record.assurance.value,
+    )
+
+
 @router.get("/{consent_id}")
 def look(consent_id: str, who: AnyCaller, service: TheService) -> ConsentState:
     """What was agreed, and whether it holds."""
@@ -157,6 +214,27 @@ def take_back_part(consent_id: str, body: Narrowing, who: AnyCaller, service: Th
         )
         changed = happened(service, store, row, record, event, now=now)
         return _shown(store, service, row, changed, now=now)
+
+
+@router.post("/{consent_id}/check", status_code=201)
+def check_again(consent_id: str, body: NewCheck, person: Subject, service: TheService) -> SessionMade:
+    """The person begins a new live check of themself, in the app where they agreed: to renew this consent, or to agree to more
+    in a new one. What somebody gave on another's behalf is not renewed."""
+    now = service.now()
+    with service.database.transaction() as store:
+        row = _reachable(store, consent_id, person)
+        record = record_of(store, consent_id)
+        if record.granted.authority is not None:
+            raise Problem("not_renewable")
+        return begin_for(
+            service,
+            store,
+            app_key_id=row.app_key_id,
+            subject_id=row.subject_id,
+            language=body.language,
+            purpose=record.purposes[0],
+            now=now,
+        )
 
 
 @router.post("/{consent_id}/renew")
@@ -534,16 +612,7 @@ def _shown(store: Store, service: Service, row: ConsentRow, record: ConsentRecor
         state="suspended" if record.standing_at(now) is Standing.SUSPENDED else record.state_at(now).value,
         purposes=[purpose.value for purpose in record.purposes],
         audience=list(record.audience),
-        limits=LimitsGiven(
-            max_seconds=record.limits.max_seconds,
-            forbidden_words=list(record.limits.forbidden_words),
-            uses=record.limits.uses,
-            forbidden_categories=list(record.limits.forbidden_categories),
-            allowed_categories=None
-            if record.limits.allowed_categories is None
-            else list(record.limits.allowed_categories),
-            territories=list(record.limits.territories),
-        ),
+        limits=_limits(record),
         makers=list(record.scope.makers),
         approval=record.scope.approval,
         expires_at=record.expires_at,
@@ -552,4 +621,16 @@ def _shown(store: Store, service: Service, row: ConsentRow, record: ConsentRecor
         assurance=record.assurance.value,
         record=last.record,
         receipt=json.loads(receipt_of(service, store, row, last, now=now).to_json()),
+    )
+
+
+def _limits(record: ConsentRecord) -> LimitsGiven:
+    limits = record.limits
+    return LimitsGiven(
+        max_seconds=limits.max_seconds,
+        forbidden_words=list(limits.forbidden_words),
+        uses=limits.uses,
+        forbidden_categories=list(limits.forbidden_categories),
+        allowed_categories=None if limits.allowed_categories is None else list(limits.allowed_categories),
+        territories=list(limits.territories),
     )

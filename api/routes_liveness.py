@@ -36,7 +36,7 @@ from api.schemas import (
     SessionState,
 )
 from api.service import Service, TheService
-from api.statements import answer_double, check_of, check_row, give_check
+from api.statements import Answer, answer_double, answer_of, check_of, check_row, give_check
 from api.storage import Store, challenge_of, new_id, policy_of, steps_to_json
 from api.tables import ChallengeRow, SessionRow, StatementRow, VerdictRow
 from consent import terms as agreed
@@ -63,36 +63,75 @@ _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{43,44}):\s*(?:,|$)")
 @router.post("", status_code=201)
 def begin(body: NewSession, app: App, service: TheService) -> SessionMade:
     """Begin a live check of one person. Their phone gets the client token."""
-    name = body.policy or service.settings.policy
-    policy = POLICIES.get(name)
-    if policy is None:
-        raise Problem("policy_unknown", f"known: {', '.join(POLICIES)}")
-    if body.language not in service.faces.languages:
-        known = ", ".join(sorted(service.faces.languages)) or "none"
-        raise Problem("language_unavailable", f"recognised here: {known}")
-    now, life_s = service.now(), timedelta(seconds=policy.session_life.value)
+    now = service.now()
     with service.database.transaction() as store:
         person = store.subject(app.key_id, service.keys.blind("subject", body.subject_ref), now=now)
         device = None if body.device_ref is None else service.keys.blind("device", f"{app.key_id}/{body.device_ref}")
-        refuse_locked(store, person.subject_id, device, policy=policy, now=now)
-        session_id = new_id("ses")
-        row = SessionRow(
-            session_id=session_id,
+        return begin_for(
+            service,
+            store,
             app_key_id=app.key_id,
             subject_id=person.subject_id,
             language=body.language,
             purpose=body.purpose,
-            policy=f"{policy.name}@{policy.version}",
-            state=life.SessionState.CREATED,
-            attempts=0,
-            data_key_id=service.vault.new_key(store, owner=session_id, now=now),
+            policy_name=body.policy,
             device=device,
-            created_at=now,
-            expires_at=now + life_s,
+            now=now,
         )
-        store.add(row)
-        token = create_person_token(store, session_id=row.session_id, life=life_s, now=now)
-    return SessionMade(session_id=row.session_id, client_token=token, expires_at=row.expires_at, policy=policy.name)
+
+
+def begin_for(
+    service: Service,
+    store: Store,
+    *,
+    app_key_id: str,
+    subject_id: str,
+    language: Language,
+    purpose: str,
+    policy_name: str | None = None,
+    device: bytes | None = None,
+    now: datetime,
+) -> SessionMade:
+    """A session of that person, and the token for their phone.
+
+    Raises: Problem ``policy_unknown``, ``language_unavailable``, ``locked_out``.
+    """
+    policy = POLICIES.get(policy_name or service.settings.policy)
+    if policy is None:
+        raise Problem("policy_unknown", f"known: {', '.join(POLICIES)}")
+    if language not in service.faces.languages:
+        known = ", ".join(sorted(service.faces.languages)) or "none"
+        raise Problem("language_unavailable", f"recognised here: {known}")
+    refuse_locked(store, subject_id, device, policy=policy, now=now)
+    session_id, life_s = new_id("ses"), timedelta(seconds=policy.session_life.value)
+    row = SessionRow(
+        session_id=session_id,
+        app_key_id=app_key_id,
+        subject_id=subject_id,
+        language=language,
+        purpose=purpose,
+        policy=f"{policy.name}@{policy.version}",
+        state=life.SessionState.CREATED,
+        attempts=0,
+        data_key_id=service.vault.new_key(store, owner=session_id, now=now),
+        device=device,
+        created_at=now,
+        expires_at=now + life_s,
+    )
+    store.add(row)
+    token = create_person_token(store, session_id=row.session_id, life=life_s, now=now)
+    return SessionMade(
+        session_id=row.session_id,
+        client_token=token,
+        verify_url=verify_url(service, token),
+        expires_at=row.expires_at,
+        policy=policy.name,
+    )
+
+
+def verify_url(service: Service, token: str) -> str:
+    """The page on which the person of this token is checked and decides."""
+    return f"{service.settings.page_origin}/verify/{token}"
 
 
 @router.post("/{session_id}/check-consent", status_code=201)
@@ -355,6 +394,7 @@ def look(session_id: str, who: AnyCaller, service: TheService) -> SessionState:
         drawn = None if row.challenge_id is None else store.get(ChallengeRow, row.challenge_id)
         now = service.now()
         until = locked(store, row.subject_id, row.device, policy=policy_of(row.policy), now=now)
+        answer = answer_of(store, session_id)
     return state_of(
         row,
         verdicts,
@@ -362,6 +402,7 @@ def look(session_id: str, who: AnyCaller, service: TheService) -> SessionState:
         for_auditor=isinstance(who, KeyHolder) and who.role is Role.AUDITOR,
         path=None if drawn is None else drawn.path,
         locked_until=until,
+        answer=answer,
     )
 
 
@@ -373,6 +414,7 @@ def state_of(
     for_auditor: bool,
     path: str | None = None,
     locked_until: datetime | None = None,
+    answer: Answer | None = None,
 ) -> SessionState:
     """What may be said about a session; values and limits to auditors only."""
     last = verdicts[-1] if verdicts and verdicts[-1].challenge_id == row.challenge_id else None
@@ -388,6 +430,7 @@ def state_of(
         assurance=last.assurance if last else None,
         path=path,
         locked_until=locked_until,
+        answer=answer,
         verdicts=[v.detail for v in verdicts] if for_auditor else None,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,6 +13,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from api.balance import Balance, balance
 from api.calls import Call
 from api.errors import Problem
+from api.look_alike_index import Availability
+from api.look_alike_lookups import availability
+from api.look_alike_search import Way
 from api.schemas import TermsShown
 from api.service import TheService
 from api.status import StatusLists
@@ -34,7 +36,7 @@ def terms(
     language: str, reader: Annotated[Reader, Query(alias="for", description="whom the words are for")] = Reader.SUBJECT
 ) -> TermsShown:
     """The exact words, their version and their hash. A consent names the hash of what was shown. `?for=representative`: the
-    words for somebody who agrees on another's behalf."""
+    words for somebody who agrees on another's behalf; `?for=look_alikes`: those about being told of look-alikes."""
     if language not in agreed.languages():
         raise Problem("not_found", f"written in {', '.join(agreed.languages())}")
     shown = agreed.current(language, reader)
@@ -66,14 +68,18 @@ def anchor(service: TheService) -> PlainTextResponse:
 
 
 @router.get("/.well-known/authzen-configuration", tags=["gate"])
-def authzen(service: TheService) -> dict[str, str]:
-    """Where the gate is (OpenID AuthZEN Authorization API 1.0, metadata)."""
+def authzen(service: TheService) -> JSONResponse:
+    """Where the gate is (OpenID AuthZEN Authorization API 1.0, metadata). There is no search: nobody may ask who would
+    be allowed what."""
     here = service.settings.public_url
-    return {
-        "policy_decision_point": here,
-        "access_evaluation_endpoint": f"{here}/access/v1/evaluation",
-        "access_evaluations_endpoint": f"{here}/access/v1/evaluations",
-    }
+    return JSONResponse(
+        {
+            "policy_decision_point": here,
+            "access_evaluation_endpoint": f"{here}/access/v1/evaluation",
+            "access_evaluations_endpoint": f"{here}/access/v1/evaluations",
+        },
+        headers={"Cache-Control": "max-age=300"},
+    )
 
 
 @router.get(
@@ -124,6 +130,7 @@ def readyz(service: TheService) -> dict[str, Any]:
         with service.database.transaction() as store:
             alive = store.alive()
             workers = store.workers_heard(seconds=15)
+            alerts = availability(service, store)
     except Exception as error:
         raise Problem("not_ready", "the database does not answer") from error
     if not alive:
@@ -132,6 +139,7 @@ def readyz(service: TheService) -> dict[str, Any]:
         "status": "ready",
         "languages": sorted(service.faces.languages),
         "worker": "there" if workers else "not heard of",
+        "look_alikes": alerts.value,
         "policy": service.settings.policy,
         "minimum_assurance": service.settings.minimum_assurance.value,
     }
@@ -144,6 +152,8 @@ def metrics(request: Request, service: TheService) -> PlainTextResponse:
         counts = store.counts()
         books = balance(store, now=service.now())
         reasons = store.gate_reasons()
+        on = availability(service, store) is Availability.ON
+        searched = service.look_alikes.way(store.look_alike_index) if on else None
     lines = []
     for name, (labels, text) in _METRICS.items():
         lines += [f"# HELP mien_{name} {text}", f"# TYPE mien_{name} gauge"]
@@ -151,6 +161,9 @@ def metrics(request: Request, service: TheService) -> PlainTextResponse:
             pairs = ",".join(f"{label}={json.dumps(value)}" for label, value in zip(labels, values, strict=True))
             lines.append(f"mien_{name}{{{pairs}}} {number}")
     lines += [
+        "# HELP mien_look_alikes_searched_in where faces are looked up now, if anywhere",
+        "# TYPE mien_look_alikes_searched_in gauge",
+        *(f'mien_look_alikes_searched_in{{place="{way.value}"}} {int(way is searched)}' for way in Way),
         "# HELP mien_attempts_without_outcome questions to the gate that were never answered; anything but 0 is a fault",
         "# TYPE mien_attempts_without_outcome gauge",
         f"mien_attempts_without_outcome {books.books.overdue}",
@@ -186,9 +199,12 @@ def _gate_lines(found: Balance, reasons: list[tuple[str, str, int]]) -> list[str
     ]
     return [
         *lines,
-        "# HELP mien_gate_books_hold 1 while every attempt has exactly one outcome or is being answered",
+        "# HELP mien_gate_unlogged_seconds how long the oldest question or answer waits for the log; over 60 is a fault",
+        "# TYPE mien_gate_unlogged_seconds gauge",
+        f"mien_gate_unlogged_seconds {found.waits_s:.3f}",
+        "# HELP mien_gate_books_hold 1 while every attempt has one outcome or is being answered, and gets into the log",
         "# TYPE mien_gate_books_hold gauge",
-        f"mien_gate_books_hold {int(found.books.holds)}",
+        f"mien_gate_books_hold {int(found.books.holds and found.settled)}",
     ]
 
 
@@ -200,18 +216,11 @@ _METRICS = {
     "decisions": (("decision",), "answers of the gate"),
     "refusals": (("code",), "reasons of refusals"),
     "clips": (("state",), "clips by state"),
-    "jobs": (("task", "status"), "jobs in the queue"),
+    "jobs": (("task", "queue", "status"), "jobs by queue; those with the status todo wait"),
     "webhook_deliveries": (("state",), "messages to backends and apps; dead ones wait for an admin"),
+    "look_alikes": (
+        ("what",),
+        "people who want to be told of look-alikes, lookups that wait, and alerts that were told",
+    ),
     "purges": (("state",), "deletions asked of backends; overdue ones are refused at the gate"),
 }
-
-_PAGES = {"landing.css": "text/css"}
-
-
-@router.get("/pages/{name}", include_in_schema=False)
-def page(name: str) -> Response:
-    """Files of our own pages, from a fixed list."""
-    if name not in _PAGES:
-        raise Problem("not_found")
-    content = (resources.files("api") / "pages" / name).read_text(encoding="utf-8")
-    return Response(content, media_type=_PAGES[name], headers={"Cache-Control": "max-age=300"})

@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from api.database import Database
 from api.engines import FaceEngines
 from api.keys import KeyRing, ServiceKeys
+from api.look_alike_search import LookAlikeSearch
 from api.media import Vault
 from api.queue import Queue
 from api.settings import Settings
@@ -43,6 +44,7 @@ class Service:
     vault: Vault
     queue: Queue
     faces: FaceEngines
+    look_alikes: LookAlikeSearch
     attestation: Mapping[Provider, AttestationVerifier] = field(default_factory=dict)
     witnesses: tuple[Verifier, ...] = ()
     now: Callable[[], datetime] = wall_clock
@@ -53,7 +55,7 @@ class Service:
         return self.ring.current()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from consent.authority import SubjectAssurance
 from liveness.policy import POLICIES
 
 PREFIX = "MIEN_"
+LONGEST_DEADLINE_S = 604_800  # a week
+NOT_NAMED = "operator not named"  # in records of installations that do not say who answers for them
+_THIS_MACHINE = ("127.0.0.1", "::1", "0.0.0.0", "::", None)  # noqa: S104 - compared with, not listened on
 
 
 class SettingsInvalid(Exception):
@@ -57,9 +61,7 @@ SETTINGS = (
     Setting("MIEN_HOST", "127.0.0.1", "address to listen on"),
     Setting("MIEN_PORT", "8000", "port to listen on"),
     Setting("MIEN_PUBLIC_URL", "", "address that callers see; unset: made from host and port"),
-    Setting(
-        "MIEN_CONTROLLER", "operator not named", "organisation that answers for the processing, as records name it"
-    ),
+    Setting("MIEN_CONTROLLER", NOT_NAMED, "organisation that answers for the processing, as records name it"),
     Setting(
         "MIEN_LOG_ORIGIN", "", "name of the log, fixed by its first checkpoint; unset: made from the public address"
     ),
@@ -79,8 +81,72 @@ SETTINGS = (
     Setting(
         "MIEN_WEBHOOK_LOOPBACK", "no", "yes: webhooks may go to this machine over plain http; for development only"
     ),
+    Setting(
+        "MIEN_FETCH_LOOPBACK", "no", "yes: media may be fetched from this machine over plain http; for development only"
+    ),
+    Setting(
+        "MIEN_OUTPUT_CHECK",
+        "required",
+        "required: a clip whose bytes were not handed in is not released; handed_in: only those that were are checked",
+    ),
+    Setting(
+        "MIEN_MISMATCHES_A_DAY",
+        "50",
+        "faces that are not a person's that a key may try on them in a day; then it is refused without looking",
+    ),
+    Setting(
+        "MIEN_LOOK_ALIKES",
+        "no",
+        "yes: people may ask to be told of faces like theirs in refused questions",
+    ),
+    Setting(
+        "MIEN_LOOK_ALIKES_ROTATION", "1", "number of the secret rotation of their codes; another one makes all anew"
+    ),
+    Setting(
+        "MIEN_EVALUATION", "", "file that mien evaluate --json wrote: the error rates that the audit console shows"
+    ),
+    Setting(
+        "MIEN_LOOK_ALIKES_MEMORY_MB",
+        "256",
+        "memory for their codes in a process that looks up, 72 MB a million; more people, or 0: searched in PostgreSQL",
+    ),
     Setting("MIEN_OPENING_MINUTES", "15", "how long an approved opening of biometric media lasts"),
+    Setting(
+        "MIEN_IDENTIFY_PER_MINUTE",
+        "12",
+        "how often an address may ask POST /v1/clips/identify, in each process; 0: nobody may",
+    ),
+    Setting(
+        "MIEN_CAPTION_FONTS",
+        "",
+        "font files for captions, a list with commas, tried in order before Noto Sans SC (if fetched) and DejaVu Sans",
+    ),
     Setting("MIEN_ACCEPT_NONCOMMERCIAL", "no", "yes: weights under a non-commercial licence may be loaded"),
+    Setting("MIEN_BACKENDS", "", "file (TOML, 0600) of accounts with vendors' generators; unset: none are used"),
+    Setting("MIEN_BACKENDS_TOML", "", "content of that file, instead of a file"),
+    Setting(
+        "MIEN_CLIP_DEADLINE_S",
+        "86400",
+        "seconds after which a clip that is not done is given up, if its order names none",
+    ),
+    Setting(
+        "MIEN_WORKER_QUEUES",
+        "",
+        "kinds of jobs that workers take, with commas; unset: judge, portrait, story, cameo, remote, deliver, housekeeping",
+    ),
+    Setting(
+        "MIEN_WORKER_CONCURRENCY",
+        "",
+        "kinds with places of their own, such as portrait=2,remote=32; unset: by the cores, clips made here share half",
+    ),
+    Setting(
+        "MIEN_WORKER_MEMORY_MB", "", "memory that a worker may use; unset: four fifths of the machine's or container's"
+    ),
+    Setting(
+        "MIEN_WORKER_GRACE_S",
+        "4",
+        "seconds that running jobs get when a worker is told to stop; the rest is given back",
+    ),
 )
 
 
@@ -105,7 +171,7 @@ class Settings:
     public_url: str = "http://127.0.0.1:8000"
     log_origin: str = "127.0.0.1:8000/v1/log"
     witnesses: Path | None = None
-    controller: str = "operator not named"
+    controller: str = NOT_NAMED
     controller_contact: str = "not given"
     jurisdiction: str = "ZZ"
     storage_location: str = "ZZ"
@@ -113,13 +179,39 @@ class Settings:
     check_consent: str = "recorded"
     live_sessions: int | None = None
     webhook_loopback: bool = False
+    fetch_loopback: bool = False
+    output_check: str = "required"
+    mismatches_a_day: int = 50
+    look_alikes: bool = False
+    look_alikes_rotation: int = 1
+    evaluation: Path | None = None
+    look_alikes_memory_mb: int = 256
     opening_minutes: int = 15
+    identify_per_minute: int = 12
+    caption_fonts: tuple[Path, ...] = ()
     accept_noncommercial: bool = False
+    backends: Path | None = None
+    backends_toml: str | None = field(default=None, repr=False)
+    clip_deadline_s: int = 86_400
+    worker_queues: tuple[str, ...] = ()
+    worker_concurrency: tuple[tuple[str, int], ...] = ()
+    worker_memory_mb: int | None = None
+    worker_grace_s: int = 4
 
     @property
     def files(self) -> str:
         """Where sealed files lie."""
         return self.storage or str(self.var / "media")
+
+    @property
+    def page_origin(self) -> str:
+        """Where web pages live, as browsers write it. Passkeys are bound to its host name; an address of numbers has none."""
+        parts = urlsplit(self.public_url)
+        host = "localhost" if parts.hostname in _THIS_MACHINE else str(parts.hostname)
+        usual = {"http": 80, "https": 443}.get(parts.scheme)
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}" + (
+            "" if parts.port in (None, usual) else f":{parts.port}"
+        )
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -164,9 +256,27 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         check_consent=_one_of("MIEN_CHECK_CONSENT", values["MIEN_CHECK_CONSENT"], ("recorded", "required")),
         live_sessions=_count("MIEN_LIVE_SESSIONS", values["MIEN_LIVE_SESSIONS"]),
         webhook_loopback=_one_of("MIEN_WEBHOOK_LOOPBACK", values["MIEN_WEBHOOK_LOOPBACK"], ("yes", "no")) == "yes",
+        fetch_loopback=_one_of("MIEN_FETCH_LOOPBACK", values["MIEN_FETCH_LOOPBACK"], ("yes", "no")) == "yes",
+        output_check=_one_of("MIEN_OUTPUT_CHECK", values["MIEN_OUTPUT_CHECK"], ("required", "handed_in")),
+        mismatches_a_day=_count("MIEN_MISMATCHES_A_DAY", values["MIEN_MISMATCHES_A_DAY"]) or 0,
+        identify_per_minute=_count("MIEN_IDENTIFY_PER_MINUTE", values["MIEN_IDENTIFY_PER_MINUTE"]) or 0,
+        look_alikes=_one_of("MIEN_LOOK_ALIKES", values["MIEN_LOOK_ALIKES"], ("yes", "no")) == "yes",
+        look_alikes_rotation=_count("MIEN_LOOK_ALIKES_ROTATION", values["MIEN_LOOK_ALIKES_ROTATION"]) or 0,
+        evaluation=Path(values["MIEN_EVALUATION"]) if values["MIEN_EVALUATION"] else None,
+        look_alikes_memory_mb=_within("MIEN_LOOK_ALIKES_MEMORY_MB", values["MIEN_LOOK_ALIKES_MEMORY_MB"], 0, 1_000_000),
         opening_minutes=_minutes("MIEN_OPENING_MINUTES", values["MIEN_OPENING_MINUTES"]),
+        caption_fonts=_files("MIEN_CAPTION_FONTS", values["MIEN_CAPTION_FONTS"]),
         accept_noncommercial=_one_of("MIEN_ACCEPT_NONCOMMERCIAL", values["MIEN_ACCEPT_NONCOMMERCIAL"], ("yes", "no"))
         == "yes",
+        backends=Path(values["MIEN_BACKENDS"]) if values["MIEN_BACKENDS"] else None,
+        backends_toml=values["MIEN_BACKENDS_TOML"] or None,
+        clip_deadline_s=_within("MIEN_CLIP_DEADLINE_S", values["MIEN_CLIP_DEADLINE_S"], 10, LONGEST_DEADLINE_S),
+        worker_queues=tuple(each.strip() for each in values["MIEN_WORKER_QUEUES"].split(",") if each.strip()),
+        worker_concurrency=places("MIEN_WORKER_CONCURRENCY", values["MIEN_WORKER_CONCURRENCY"]),
+        worker_memory_mb=_within("MIEN_WORKER_MEMORY_MB", values["MIEN_WORKER_MEMORY_MB"], 500, 10_000_000)
+        if values["MIEN_WORKER_MEMORY_MB"]
+        else None,
+        worker_grace_s=_within("MIEN_WORKER_GRACE_S", values["MIEN_WORKER_GRACE_S"], 0, 3600),
     )
 
 
@@ -217,8 +327,35 @@ def _master_key(value: str) -> tuple[str, ...]:
     return named
 
 
+def _files(name: str, value: str) -> tuple[Path, ...]:
+    named = tuple(Path(each.strip()) for each in value.split(",") if each.strip())
+    for path in named:
+        if not path.is_file():
+            raise SettingsInvalid(f"{name} names {path}, which is no file")
+    return named
+
+
 def _minutes(name: str, value: str) -> int:
     """1 to 60."""
     if not value.isdecimal() or not 1 <= int(value) <= 60:
         raise SettingsInvalid(f"{name} must be a number of minutes from 1 to 60")
     return int(value)
+
+
+def _within(name: str, value: str, least: int, most: int) -> int:
+    if not value.isdecimal() or not least <= int(value) <= most:
+        raise SettingsInvalid(f"{name} must be a number from {least} to {most}")
+    return int(value)
+
+
+def places(name: str, value: str) -> tuple[tuple[str, int], ...]:
+    """``portrait=2,remote=32``. Raises: SettingsInvalid."""
+    found = []
+    for each in value.split(","):
+        kind, separator, number = (part.strip() for part in each.partition("="))
+        if not (kind or separator or number):
+            continue
+        if not kind or not number.isdecimal() or not 1 <= int(number) <= 256:
+            raise SettingsInvalid(f"{name} takes kinds of jobs with their places, such as portrait=2,remote=32")
+        found.append((kind, int(number)))
+    return tuple(found)

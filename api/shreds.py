@@ -45,9 +45,13 @@ class Shredded(StrEnum):
     PERSON = "person"  # somebody had everything deleted: their pseudonym, which nobody has any more
     STATUS = "status"  # a place in a status list that was taken, by a consent or a decoy: tokens may name it
     CLAIM = "claim"  # a step that stopped or ended a claim to speak for somebody: the claim's id and the step's number
+    LOOK_ALIKES = (
+        "look_alikes"  # somebody wants to be told of look-alikes no more: their consent and the statement's number
+    )
     DIRECTIVE = (
         "directive"  # somebody said what shall hold when they cannot be asked: their pseudonym and the directive's id
     )
+    PASSKEY = "passkey"  # a passkey that was removed: its id
 
 
 class ShredListMissing(Exception):
@@ -97,6 +101,15 @@ def claim_shred_id(case_id: str, number: int) -> str:
 
 def claim_step(shredded_id: str) -> tuple[str, int]:
     """Claim and number of the step. A backup with fewer steps of that claim is behind."""
+    return _numbered(shredded_id)
+
+
+def look_alike_shred_id(consent_id: str, number: int) -> str:
+    return f"{consent_id}/{number}"
+
+
+def look_alike_choice(shredded_id: str) -> tuple[str, int]:
+    """Consent and number of the statement that took it back. A backup with an earlier yes is behind."""
     return _numbered(shredded_id)
 
 

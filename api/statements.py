@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from api.consents import append_entry, controller_of
 from api.errors import Problem
@@ -37,6 +38,10 @@ class Said(StrEnum):
     REFUSED = Kind.REFUSED.value
 
 
+Answer = Literal["given", "refused", "deferred"]
+"""What a person said to a double."""
+
+
 def said(store: Store, session_id: str) -> set[str]:
     """The kinds of all statements in this session."""
     return {row.kind for row in store.statements(session_id)}
@@ -51,6 +56,16 @@ def must_be_unused(store: Store, session_id: str) -> None:
         raise Problem("consent_exists")
     if Said.REFUSED in said(store, session_id):
         raise Problem("consent_refused")
+
+
+def answer_of(store: Store, session_id: str) -> Answer | None:
+    """What the person answered to a double in this session; ``None``: nothing yet."""
+    if store.consent_of_session(session_id) is not None:
+        return "given"
+    heard = said(store, session_id)
+    if Said.REFUSED in heard:
+        return "refused"
+    return "deferred" if Said.DEFERRED in heard else None
 
 
 def check_of(store: Store, session_id: str) -> CheckConsent | None:
@@ -105,7 +120,7 @@ def answer_double(service: Service, store: Store, session: SessionRow, *, final:
 
 
 def _asked(store: Store, session_id: str) -> list[BeforeConsent]:
-    rows = [row for row in store.statements(session_id) if row.kind != Said.CHECK_GIVEN]
+    rows = [row for row in store.statements(session_id) if row.kind in (Said.REQUESTED, Said.DEFERRED, Said.REFUSED)]
     events = [event_from_bytes(row.body) for row in rows]
     return [event for event in events if isinstance(event, Requested | Deferred | Refused)]
 
@@ -113,12 +128,20 @@ def _asked(store: Store, session_id: str) -> list[BeforeConsent]:
 def _write(
     store: Store, session: SessionRow, kind: str, body: bytes, *, record: str | None = None, now: datetime
 ) -> StatementRow:
+    return write_statement(store, session.session_id, session.subject_id, kind, body, record=record, now=now)
+
+
+def write_statement(
+    store: Store, session_id: str, subject_id: str, kind: str, body: bytes, *, record: str | None, now: datetime
+) -> StatementRow:
+    """Write down what a person said, and into the log. Two at once in one session cannot both be the next: lock what it is
+    about first."""
     salt = secrets.token_bytes(SALT_BYTES)
     entry: LedgerEntry = append_entry(store, kind=kind, body=body, salt=salt, now=now)
     row = StatementRow(
-        session_id=session.session_id,
-        number=len(store.statements(session.session_id)),
-        subject_id=session.subject_id,
+        session_id=session_id,
+        number=len(store.statements(session_id)),
+        subject_id=subject_id,
         kind=kind,
         body=body,
         record=record,

@@ -16,7 +16,12 @@ from sqlalchemy import Table, and_, case, delete, func, or_, select, text, tuple
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
+from api.storage_accounts import AccountStore
 from api.storage_audit import NO_TIME, AuditStore, readable
+from api.storage_gate import GateStore
+from api.storage_lists import ListStore
+from api.storage_look_alikes import LookAlikeStore
+from api.storage_vendors import VendorStore
 from api.tables import (
     ApiKeyRow,
     ApprovalRow,
@@ -28,6 +33,7 @@ from api.tables import (
     Base,
     ChallengeRow,
     ClipConsentRow,
+    ClipHashRow,
     ClipRow,
     ConsentEventRow,
     ConsentRow,
@@ -46,6 +52,8 @@ from api.tables import (
     PermitRow,
     PersonTokenRow,
     PurgeRow,
+    ReleasedClipRow,
+    RemoteJobRow,
     SealedRow,
     SeenCaptureRow,
     SeenProofRow,
@@ -119,7 +127,7 @@ class LogHead:
     edge: Edge
 
 
-class Store(AuditStore):
+class Store(AuditStore, GateStore, VendorStore, LookAlikeStore, ListStore, AccountStore):
     """One transaction's view of the database. What auditors and the rights of people need is in its base."""
 
     def __init__(self, session: Session) -> None:
@@ -240,8 +248,10 @@ class Store(AuditStore):
         """Those that were not revoked, also expired ones."""
         return list(self._session.scalars(select(ConsentRow.consent_id).where(ConsentRow.revoked_at.is_(None))))
 
-    def clips_in_hand(self) -> list[str]:
-        return list(self._session.scalars(select(ClipRow.clip_id).where(ClipRow.state.in_(("queued", "running")))))
+    def clips_in_hand(self) -> list[tuple[str, str]]:
+        """Id and kind."""
+        found = select(ClipRow.clip_id, ClipRow.kind).where(ClipRow.state.in_(("queued", "running")))
+        return [(clip_id, kind) for clip_id, kind in self._session.execute(found)]
 
     def challenges_in_hand(self) -> list[str]:
         """Waiting for the judge."""
@@ -468,6 +478,10 @@ class Store(AuditStore):
         """Nobody else appends or signs until this transaction ends."""
         self._session.execute(select(func.pg_advisory_xact_lock(_LEDGER_LOCK)))
 
+    def try_lock_ledger(self) -> bool:
+        """As :meth:`lock_ledger`, if nobody else has it."""
+        return bool(self._session.scalar(select(func.pg_try_advisory_xact_lock(_LEDGER_LOCK))))
+
     def last_entry(self) -> LedgerEntry | None:
         last = self._session.scalar(select(func.max(LedgerRow.index)))
         return None if last is None else self.entries(last, 1)[0]
@@ -569,6 +583,11 @@ class Store(AuditStore):
 
     def last_checkpoint(self) -> LogCheckpointRow | None:
         return self._session.scalar(select(LogCheckpointRow).order_by(LogCheckpointRow.size.desc()).limit(1))
+
+    def checkpoint_before(self, size: int) -> LogCheckpointRow | None:
+        """The latest checkpoint of fewer entries than ``size``."""
+        found = select(LogCheckpointRow).where(LogCheckpointRow.size < size)
+        return self._session.scalar(found.order_by(LogCheckpointRow.size.desc()).limit(1))
 
     def stray_node(self) -> int | None:
         """The first entry under a stored subtree that is not complete yet: there should be none."""
@@ -695,12 +714,24 @@ class Store(AuditStore):
             found = found.join(ClipRow, ClipRow.clip_id == ClipConsentRow.clip_id).where(ClipRow.state == state)
         return list(self._session.scalars(found.order_by(ClipConsentRow.clip_id)))
 
+    def clips_waiting(self, app_key_id: str) -> int:
+        """How many of that app's clips nobody has begun."""
+        waiting = select(func.count()).where(ClipRow.state == "queued", ClipRow.app_key_id == app_key_id)
+        return self._session.scalar(waiting) or 0
+
+    def clips_overdue(self, now: datetime, *, unsaid: datetime, most: int = 500) -> list[str]:
+        """Clips in hand whose deadline has passed; for those of the release before, which say none, that were ordered before
+        ``unsaid``."""
+        late = or_(ClipRow.deadline_at <= now, and_(ClipRow.deadline_at.is_(None), ClipRow.created_at <= unsaid))
+        found = select(ClipRow.clip_id).where(ClipRow.state.in_(("queued", "running")), late)
+        return list(self._session.scalars(found.order_by(ClipRow.clip_id).limit(most)))
+
     def start_run(self, clip_id: str, run_id: str) -> bool:
         """This run now makes the clip; one that was killed before will not be able to finish."""
         taken = (
             update(ClipRow)
             .where(ClipRow.clip_id == clip_id, ClipRow.state.in_(("queued", "running")))
-            .values(state="running", run_id=run_id, progress=0.0)
+            .values(state="running", run_id=run_id)  # what was told of its progress stands
         )
         return self._changed(taken) == 1
 
@@ -709,7 +740,7 @@ class Store(AuditStore):
         moved = (
             update(ClipRow)
             .where(ClipRow.clip_id == clip_id, ClipRow.run_id == run_id, ClipRow.state == "running")
-            .values(progress=progress)
+            .values(progress=func.greatest(ClipRow.progress, progress))  # another run began again from nothing
         )
         return self._changed(moved) == 1
 
@@ -762,6 +793,11 @@ class Store(AuditStore):
         """What the list says of a consent; ``None`` when it is in none."""
         state = self._session.scalar(select(StatusEntryRow.state).where(StatusEntryRow.consent_id == consent_id))
         return None if state is None else Status(state)
+
+    def status_place(self, consent_id: str) -> tuple[str, int] | None:
+        """List and index of a consent; ``None`` when it is in none."""
+        entry = self._status_entry(consent_id)
+        return None if entry is None else (entry.list_id, entry.idx)
 
     def statuses(self, list_id: str, *, at: datetime | None = None) -> dict[int, int]:
         """Every entry that is not valid: now, or as the list stood ``at`` a time."""
@@ -938,7 +974,8 @@ class Store(AuditStore):
         return list(self._session.scalars(select(used.c.backend).distinct().order_by(used.c.backend)))
 
     def backends_that_hold(self, consent_id: str) -> list[str]:
-        """Backends that spent a permit under this consent after they last confirmed that they deleted everything."""
+        """Backends that spent a permit under this consent after they last confirmed that they deleted everything, and vendors
+        that have its pictures."""
         used = self._redeemed_under(consent_id).subquery()
         last_confirmed = (
             select(func.max(PurgeRow.confirmed_at))
@@ -946,7 +983,32 @@ class Store(AuditStore):
             .scalar_subquery()
         )
         held = select(used.c.backend).where(last_confirmed.is_(None) | (used.c.redeemed_at > last_confirmed))
-        return list(self._session.scalars(held.distinct().order_by(used.c.backend)))
+        at_vendors = select(RemoteJobRow.backend).where(
+            RemoteJobRow.clip_id.in_(select(ClipConsentRow.clip_id).where(ClipConsentRow.consent_id == consent_id)),
+            RemoteJobRow.state != "refused",
+            RemoteJobRow.forgotten_at.is_(None),
+        )
+        return sorted({*self._session.scalars(held.distinct()), *self._session.scalars(at_vendors.distinct())})
+
+    def vendor_jobs(self, consent_id: str, backend: str) -> list[RemoteJobRow]:
+        """What this vendor was ordered to make of this person, and did not refuse."""
+        found = (
+            select(RemoteJobRow)
+            .join(ClipConsentRow, ClipConsentRow.clip_id == RemoteJobRow.clip_id)
+            .where(
+                ClipConsentRow.consent_id == consent_id,
+                RemoteJobRow.backend == backend,
+                RemoteJobRow.state != "refused",
+            )
+        )
+        return list(self._session.scalars(found.order_by(RemoteJobRow.ordered_at)))
+
+    def vendor_purges(self, vendors: Collection[str], most: int = 100) -> list[PurgeRow]:
+        """Demands on vendors that nothing came of yet, the oldest first."""
+        found = select(PurgeRow).where(
+            PurgeRow.backend.in_(vendors), PurgeRow.confirmed_at.is_(None), PurgeRow.retained_at.is_(None)
+        )
+        return list(self._session.scalars(found.order_by(PurgeRow.required_at).limit(most)))
 
     def permits_under(self, consent_id: str, backend: str) -> list[str]:
         """Latest first."""
@@ -982,7 +1044,9 @@ class Store(AuditStore):
         most: int = 500,
     ) -> list[PurgeRow]:
         """Not confirmed in time. ``noted``: whether that was written down already."""
-        found = select(PurgeRow).where(PurgeRow.confirmed_at.is_(None), PurgeRow.due_at <= now)
+        found = select(PurgeRow).where(
+            PurgeRow.confirmed_at.is_(None), PurgeRow.retained_at.is_(None), PurgeRow.due_at <= now
+        )
         if backend is not None:
             found = found.where(PurgeRow.backend == backend)
         if noted is not None:
@@ -998,6 +1062,7 @@ class Store(AuditStore):
                 PurgeRow.backend == backend,
                 PurgeRow.due_at <= now,
                 PurgeRow.confirmed_at.is_(None),
+                PurgeRow.retained_at.is_(None),
                 PurgeRow.excused_at.is_(None),
             )
             .limit(1)
@@ -1068,6 +1133,67 @@ class Store(AuditStore):
     def directive_of_session(self, session_id: str) -> DirectiveRow | None:
         return self._session.scalar(select(DirectiveRow).where(DirectiveRow.session_id == session_id))
 
+    # --- clips that are found again ----------------------------------------------------------------------------------
+
+    def release_of_permit(self, permit_sha256: str) -> ReleasedClipRow | None:
+        return self._session.scalar(select(ReleasedClipRow).where(ReleasedClipRow.permit_sha256 == permit_sha256))
+
+    def release_of_watermark(self, number: int) -> ReleasedClipRow | None:
+        return self._session.scalar(select(ReleasedClipRow).where(ReleasedClipRow.watermark == number))
+
+    def releases_of_file(self, sha256: str, most: int = 10) -> list[ReleasedClipRow]:
+        return list(
+            self._session.scalars(select(ReleasedClipRow).where(ReleasedClipRow.file_sha256 == sha256).limit(most))
+        )
+
+    def add_clip_hashes(self, release_id: str, hashes: Sequence[int]) -> None:
+        self.add(*(ClipHashRow(release_id=release_id, number=n, bits=f"{bits:0144b}") for n, bits in enumerate(hashes)))
+
+    def has_clip_hashes(self, release_id: str) -> bool:
+        found = select(ClipHashRow.release_id).where(ClipHashRow.release_id == release_id).limit(1)
+        return self._session.scalar(found) is not None
+
+    def releases_alike(
+        self, hashes: Sequence[int], *, within: int, among: Collection[str] = (), most: int = 10
+    ) -> list[ReleasedClipRow]:
+        """Released clips with a picture that differs in at most ``within`` bits from one of ``hashes``, the nearest first.
+
+        Every hash that is kept is looked at, or those of the releases ``among``, if any are named.
+        """
+        if not hashes:
+            return []
+        near = self._session.execute(
+            text(
+                "SELECT kept.release_id FROM clip_hashes AS kept, "
+                "unnest(CAST(CAST(:hashes AS text[]) AS bit(144)[])) AS wanted(bits) "
+                "WHERE bit_count(kept.bits # wanted.bits) <= :within AND (:anywhere OR kept.release_id = ANY(:among)) "
+                "GROUP BY 1 ORDER BY min(bit_count(kept.bits # wanted.bits)), 1 LIMIT :most"
+            ),
+            {"hashes": [f"{bits:0144b}" for bits in hashes], "within": within, "most": most}
+            | {"anywhere": not among, "among": list(among)},
+        ).scalars()
+        found = (self.get(ReleasedClipRow, release_id) for release_id in near)
+        return [row for row in found if row is not None]
+
+    def consents_of_release(self, release: ReleasedClipRow) -> list[ConsentRow]:
+        return list(
+            self._session.scalars(
+                select(ConsentRow)
+                .join(PermitConsentRow, PermitConsentRow.consent_id == ConsentRow.consent_id)
+                .where(PermitConsentRow.permit_id == release.permit_id)
+            )
+        )
+
+    def forget_clip_hashes(self, subject_id: str) -> int:
+        """Those of every released clip that shows this person, whoever else it shows."""
+        shown = (
+            select(ReleasedClipRow.release_id)
+            .join(PermitConsentRow, PermitConsentRow.permit_id == ReleasedClipRow.permit_id)
+            .join(ConsentRow, ConsentRow.consent_id == PermitConsentRow.consent_id)
+            .where(ConsentRow.subject_id == subject_id)
+        )
+        return self._changed(delete(ClipHashRow).where(ClipHashRow.release_id.in_(shown)))
+
     # --- figures -----------------------------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, list[tuple[tuple[str, ...], int]]]:
@@ -1081,11 +1207,13 @@ class Store(AuditStore):
             text("SELECT code, count(*) FROM verdicts, jsonb_array_elements_text(reasons) AS code GROUP BY code")
         )
         outcomes = run(
-            text("SELECT kind, sum(count) FROM gate_counts WHERE reason = '' AND kind <> 'attempt' GROUP BY kind")
+            text("SELECT kind, sum(count) FROM gate_figures WHERE reason = '' AND kind <> 'attempt' GROUP BY kind")
         )
-        refusals = run(text("SELECT reason, sum(count) FROM gate_counts WHERE reason <> '' GROUP BY reason"))
+        refusals = run(text("SELECT reason, sum(count) FROM gate_figures WHERE reason <> '' GROUP BY reason"))
         clips = run(select(ClipRow.state, func.count()).group_by(ClipRow.state))
-        queue = run(text("SELECT task_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2"))
+        queue = run(
+            text("SELECT task_name, queue_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2, 3")
+        )
         consents = run(select(ConsentRow.revoked_at.is_not(None), func.count()).group_by(text("1")))
         deliveries = run(
             text(
@@ -1095,7 +1223,8 @@ class Store(AuditStore):
         )
         purges = run(
             text(
-                "SELECT CASE WHEN confirmed_at IS NOT NULL THEN 'confirmed' WHEN excused_at IS NOT NULL THEN 'excused' "
+                "SELECT CASE WHEN confirmed_at IS NOT NULL THEN 'confirmed' WHEN retained_at IS NOT NULL THEN 'retained' "
+                "WHEN excused_at IS NOT NULL THEN 'excused' "
                 "WHEN blocked_at IS NOT NULL THEN 'overdue' ELSE 'required' END, count(*) FROM purges GROUP BY 1"
             )
         )
@@ -1108,8 +1237,9 @@ class Store(AuditStore):
             "decisions": [((kind,), n) for kind, n in outcomes],
             "refusals": [((code,), n) for code, n in refusals],
             "clips": [((state,), n) for state, n in clips],
-            "jobs": [((task, status), n) for task, status, n in queue],
+            "jobs": [((task, kind, status), n) for task, kind, status, n in queue],
             "consents": [(("revoked" if revoked else "granted",), n) for revoked, n in consents],
+            "look_alikes": self.look_alike_counts(),
         }
 
     def _changed(self, statement: Any) -> int:

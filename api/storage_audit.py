@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, case, delete, func, or_, select, text, tuple_, update
@@ -16,12 +16,14 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, aliased
 
 from api.tables import (
+    ApiKeyRow,
     AttemptEntryRow,
     AttemptRow,
     AttemptTermRow,
     AuditEventRow,
     AuditViewRow,
     AuthorityCaseRow,
+    BackendKeyRow,
     ChallengeRow,
     ClipConsentRow,
     ClipRow,
@@ -38,6 +40,8 @@ from api.tables import (
     PersonTokenRow,
     SessionRow,
     StatementRow,
+    StatusChangeRow,
+    StatusListRow,
     VerdictRow,
 )
 from consent.attempts import OutcomeKind
@@ -52,7 +56,7 @@ WITH open_entries AS (
     SELECT e.attempt_id, e.at, a.backend FROM attempt_entries e JOIN attempts a USING (attempt_id)
      WHERE e.outcome_index IS NULL AND NOT EXISTS (SELECT FROM outcomes o WHERE o.attempt_id = e.attempt_id)
 ), days AS (
-    SELECT c.day, c.backend FROM gate_counts c WHERE c.reason = '' GROUP BY c.day, c.backend
+    SELECT c.day, c.backend FROM gate_figures c WHERE c.reason = '' GROUP BY c.day, c.backend
     HAVING sum(CASE WHEN c.kind = 'attempt' THEN c.count ELSE -c.count END) <>
            (SELECT count(*) FROM open_entries e WHERE e.backend = c.backend AND (e.at AT TIME ZONE 'UTC')::date = c.day)
 ), waiting AS (
@@ -62,10 +66,10 @@ WITH open_entries AS (
        AND a.at >= d.day::timestamp AT TIME ZONE 'UTC' AND a.at < (d.day + 1)::timestamp AT TIME ZONE 'UTC'
      WHERE NOT EXISTS (SELECT FROM outcomes o WHERE o.attempt_id = a.attempt_id)
 )
-SELECT (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'attempt'),
-       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'permit'),
-       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'refusal'),
-       (SELECT coalesce(sum(count), 0) FROM gate_counts WHERE reason = '' AND kind = 'error'),
+SELECT (SELECT coalesce(sum(count), 0) FROM gate_figures WHERE reason = '' AND kind = 'attempt'),
+       (SELECT coalesce(sum(count), 0) FROM gate_figures WHERE reason = '' AND kind = 'permit'),
+       (SELECT coalesce(sum(count), 0) FROM gate_figures WHERE reason = '' AND kind = 'refusal'),
+       (SELECT coalesce(sum(count), 0) FROM gate_figures WHERE reason = '' AND kind = 'error'),
        (SELECT count(*) FROM waiting),
        (SELECT count(*) FROM waiting WHERE at < :before),
        ARRAY(SELECT attempt_id FROM waiting WHERE at < :before ORDER BY at LIMIT :most)
@@ -74,13 +78,53 @@ _RECOUNT = text("""
 SELECT (SELECT count(*) FROM attempts), count(*) FILTER (WHERE kind = 'permit'),
        count(*) FILTER (WHERE kind = 'refusal'), count(*) FILTER (WHERE kind = 'error') FROM outcomes
 """)
+# one that waits to be put into the log is not missing yet, unless it has waited too long
+_NOT_LOGGED = text(
+    """
+SELECT EXISTS (SELECT FROM attempt_entries e WHERE e.salt IS NOT NULL AND e.attempt_index IS NULL AND NOT EXISTS
+                 (SELECT FROM gate_waiting w WHERE w.attempt_id = e.attempt_id AND w.what = 'attempt' AND w.at >= :since))
+    OR EXISTS (SELECT FROM attempt_entries e JOIN outcomes o USING (attempt_id)
+                WHERE e.salt IS NOT NULL AND e.outcome_index IS NULL AND NOT EXISTS
+                 (SELECT FROM gate_waiting w WHERE w.attempt_id = e.attempt_id AND w.what = 'outcome' AND w.at >= :since))
+""".replace(":since", "clock_timestamp() - make_interval(secs => :seconds)")
+)
 _WITHOUT_ENTRY = text("""
 SELECT min(w.i) FROM (
     SELECT ledger_index AS i FROM consent_events UNION ALL SELECT ledger_index FROM statements
-    UNION ALL SELECT attempt_index FROM attempt_entries
+    UNION ALL SELECT attempt_index FROM attempt_entries WHERE attempt_index IS NOT NULL
     UNION ALL SELECT outcome_index FROM attempt_entries WHERE outcome_index IS NOT NULL
 ) AS w WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.entry_index = w.i)
 """)
+
+
+_QUEUES = text("""
+SELECT queue_name, count(*) FILTER (WHERE status = 'todo' AND coalesce(scheduled_at, now()) <= now()),
+       count(*) FILTER (WHERE status = 'todo' AND scheduled_at > now()), count(*) FILTER (WHERE status = 'doing'),
+       count(*) FILTER (WHERE status = 'failed')
+  FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1 ORDER BY 1
+""")
+_WORKERS = text("SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => 60)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    """Jobs of one kind: that could begin now, that are for later, that run, and that were given up."""
+
+    name: str
+    waiting: int
+    later: int
+    running: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusListState:
+    """A status list. changed_at: when an entry of it last became something else."""
+
+    list_id: str
+    version: int
+    used: int
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +200,7 @@ class AuditStore:
 
     def gate_reasons(self) -> list[tuple[str, str, int]]:
         """(kind, reason, how many): of refusals and errors, since the beginning."""
-        found = text("SELECT kind, reason, sum(count) FROM gate_counts WHERE reason <> '' GROUP BY 1, 2 ORDER BY 1, 2")
+        found = text("SELECT kind, reason, sum(count) FROM gate_figures WHERE reason <> '' GROUP BY 1, 2 ORDER BY 1, 2")
         return [(str(kind), str(reason), int(n)) for kind, reason, n in self._session.execute(found)]
 
     def unchecked_permits(self, most: int) -> list[PermitRow]:
@@ -169,9 +213,6 @@ class AuditStore:
     def consents_of_permit(self, permit_id: str) -> list[str]:
         found = select(PermitConsentRow.consent_id).where(PermitConsentRow.permit_id == permit_id)
         return list(self._session.scalars(found.order_by(PermitConsentRow.consent_id)))
-
-    def has_outcome(self, attempt_id: str) -> bool:
-        return self._session.get(OutcomeRow, attempt_id) is not None
 
     def event_count(self, action: str) -> int:
         found = select(func.count()).select_from(AuditEventRow).where(AuditEventRow.action == action)
@@ -220,9 +261,59 @@ class AuditStore:
         found: int | None = self._session.scalar(_WITHOUT_ENTRY)
         return found
 
+    def has_unlogged(self, *, seconds: float) -> bool:
+        """Whether a question or an answer has a salt and no entry, and does not wait for one, or for longer than that."""
+        return bool(self._session.scalar(_NOT_LOGGED, {"seconds": seconds}))
+
     def _in_order(self, found: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
         with self._session.execute(found.execution_options(yield_per=2048)) as rows:
             yield from rows
+
+    # --- how things stand --------------------------------------------------------------------------------------------
+
+    def queue_states(self) -> list[QueueState]:
+        return [
+            QueueState(name=str(name), waiting=int(now), later=int(later), running=int(doing), failed=int(failed))
+            for name, now, later, doing, failed in self._session.execute(_QUEUES)
+        ]
+
+    def workers_alive(self) -> int:
+        """Workers that were heard of within a minute."""
+        return self._session.scalar(_WORKERS) or 0
+
+    def status_list_states(self) -> list[StatusListState]:
+        """Of every list, the newest first."""
+        changed = select(func.max(StatusChangeRow.at)).where(StatusChangeRow.list_id == StatusListRow.list_id)
+        found = select(StatusListRow, changed.scalar_subquery()).order_by(StatusListRow.made_at.desc())
+        return [
+            StatusListState(list_id=row.list_id, version=row.version, used=row.used, changed_at=at or row.made_at)
+            for row, at in self._session.execute(found)
+        ]
+
+    def claims(self, *, stage: str | None, after: Place | None, most: int) -> list[AuthorityCaseRow]:
+        """Claims to speak for somebody, latest first."""
+        found = select(AuthorityCaseRow)
+        if stage is not None:
+            found = found.where(AuthorityCaseRow.stage == stage)
+        found = _page(found, AuthorityCaseRow.opened_at, AuthorityCaseRow.case_id, Sought(), after, most)
+        return list(self._session.scalars(found))
+
+    def count_claims(self, stages: Sequence[str]) -> int:
+        found = select(func.count()).select_from(AuthorityCaseRow).where(AuthorityCaseRow.stage.in_(stages))
+        return self._session.scalar(found) or 0
+
+    def count_openings_waiting(self, *, now: datetime) -> int:
+        """Asked for within a day, and approved by nobody yet."""
+        found = select(func.count()).select_from(OpeningRow)
+        waiting = OpeningRow.approved_at.is_(None), OpeningRow.requested_at > now - timedelta(hours=24)
+        return self._session.scalar(found.where(*waiting)) or 0
+
+    def api_keys(self) -> list[ApiKeyRow]:
+        """Of everyone, oldest first; revoked ones among them."""
+        return list(self._session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.created_at, ApiKeyRow.key_id)))
+
+    def backend_keys(self) -> list[BackendKeyRow]:
+        return list(self._session.scalars(select(BackendKeyRow).order_by(BackendKeyRow.backend)))
 
     # --- searches ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Erases what has reached its deadline, watches the gate's books, and has the log signed. Runs in the worker every few
+"""Erases what has reached its deadline, watches the gate's books, and has the log signed. Runs in one of the workers every few
 seconds; safe to run in several at once."""
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from datetime import timedelta
 
 from api.authorities import settle_due
 from api.balance import watch
+from api.clip_endings import end_overdue
 from api.consents import expire_consent
 from api.judging import FINGERPRINTS_KEPT
 from api.ledger import catch_up
+from api.look_alikes import keep_house
 from api.purges import write_overdue_down
 from api.service import Service
 from api.shreds import put_together, write_down
@@ -31,7 +33,7 @@ def sweep(service: Service) -> int:
     2. handed-in media past its deadline
     3. anything else sealed with a deadline
     4. pictures and templates of consents that are over, or that their person had nothing to do with for three years
-    5. answers kept for idempotency longer than a day, tokens that ended, and fingerprints of old takes
+    5. answers kept for idempotency longer than a day, tokens and sign-ins that ended, and fingerprints of old takes
     6. files that no row knows, rows whose file is lost, and small files of the shred list
     7. proofs of keys that are too old to come again; and status lists catch up with what an older release revoked
     8. consents whose term ran out: what follows from it, each in a transaction of its own
@@ -39,6 +41,8 @@ def sweep(service: Service) -> int:
     10. messages that arrived or were given up long ago
     11. attempts left without an outcome are closed, and new permits looked at once more: see :mod:`api.balance`
     12. claims to speak for somebody that are over: what was handed in for them
+    13. clips that were not done in time
+    14. look-alike alerts: what is over, and who is told now; see :mod:`api.look_alikes`
 
     It also writes down what was shredded, and wraps again what an older master key wrapped. And it signs a checkpoint when the
     log has new entries: within one round, so that no entry waits for a minute.
@@ -71,7 +75,9 @@ def sweep(service: Service) -> int:
                 service.vault.destroy_key(store, consent.data_key_id, now=now)
                 erased += 1
         store.forget_before(now - timedelta(hours=24), tokens_before=now - timedelta(hours=1))  # 5
+        store.forget_sign_ins(now=now, sessions_before=now - timedelta(hours=1))
         store.forget_proofs(now)  # 7
+        store.forget_mismatches(now.date() - timedelta(days=1))
         behind = store.statuses_behind()
     for consent_id in behind:
         with service.database.transaction() as store:
@@ -89,6 +95,8 @@ def sweep(service: Service) -> int:
         store.forget_deliveries(now - DELIVERIES_KEPT)  # 10
     watch(service)  # 11
     erased += settle_due(service)  # 12
+    erased += end_overdue(service)  # 13
+    erased += keep_house(service)  # 14
     catch_up(service)
     while write_down(service.database, service.vault.files):
         pass

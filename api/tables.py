@@ -29,7 +29,7 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 APPEND_ONLY = (
@@ -276,6 +276,7 @@ class ConsentRow(Base):
     __tablename__ = "consents"
     __table_args__ = (
         Index("ix_consents_subject_id", "subject_id"),
+        Index("ix_consents_app_key_id", "app_key_id", "granted_at"),
         Index("ix_consents_destroy_by", "destroy_by"),
         Index("ix_consents_ends", "expires_at", postgresql_where=text("revoked_at IS NULL AND expired_at IS NULL")),
     )
@@ -461,6 +462,7 @@ class PermitRow(Base):
     completed_at: Mapped[datetime | None]
     output_sha256: Mapped[str | None]
     checked_at: Mapped[datetime | None]  # when it was held against the records as they stood
+    jkt: Mapped[str | None]  # the key that it can be used with
 
 
 class PermitConsentRow(Base):
@@ -493,7 +495,7 @@ class MediaRow(Base):
 
 class ClipRow(Base):
     __tablename__ = "clips"
-    __table_args__ = (Index("ix_clips_state", "state"),)
+    __table_args__ = (Index("ix_clips_state", "state"), Index("ix_clips_app_key_id", "app_key_id", "created_at"))
     clip_id: Mapped[str] = mapped_column(primary_key=True)
     app_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
     kind: Mapped[str]
@@ -513,6 +515,27 @@ class ClipRow(Base):
     duration_ms: Mapped[int | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
+
+
+class RemoteJobRow(Base):
+    """A clip that a vendor was ordered to make. ``job_key``: ours, written before the order; ``handle``: theirs, after it.
+
+    state : ordering, ordered, refused, outcome_unknown (nobody can say whether the vendor has it).
+    forgotten_at : when the vendor said that it deleted what it had of it. forget_after : not asked again before.
+    """
+
+    __tablename__ = "remote_jobs"
+    clip_id: Mapped[str] = mapped_column(ForeignKey("clips.clip_id"), primary_key=True)
+    backend: Mapped[str]
+    model: Mapped[str]
+    job_key: Mapped[str] = mapped_column(unique=True)
+    callback_secret: Mapped[str]  # part of the address that the vendor may ring at; it opens nothing
+    state: Mapped[str]
+    handle: Mapped[dict[str, Any] | None]
+    ordered_at: Mapped[datetime]
+    forgotten_at: Mapped[datetime | None]
+    forget_after: Mapped[datetime | None]
 
 
 class ClipConsentRow(Base):
@@ -637,6 +660,8 @@ class PurgeRow(Base):
     excused_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
     receipt: Mapped[str | None]
+    retained_at: Mapped[datetime | None]
+    retained_until: Mapped[datetime | None]
 
 
 class WithdrawalEventRow(Base):
@@ -662,7 +687,8 @@ class WithdrawalEventRow(Base):
 
 
 class GateCountRow(Base):
-    """How many attempts and outcomes of a day and backend, counted by triggers in the transaction that writes them.
+    """How many attempts and outcomes of a day and backend, but for those that wait to be counted: the view ``gate_figures``
+    has both.
 
     kind : ``attempt`` or an outcome. reason : empty for the whole; else how many of them had this reason.
     """
@@ -676,7 +702,7 @@ class GateCountRow(Base):
 
 
 class AttemptTermRow(Base):
-    """What attempts are found by, such as ``consent:cns_...`` or ``reason:no_token``; written by triggers."""
+    """What attempts are found by, such as ``consent:cns_...`` or ``reason:no_token``; written when they are counted."""
 
     __tablename__ = "attempt_terms"
     term: Mapped[str] = mapped_column(primary_key=True)
@@ -684,15 +710,29 @@ class AttemptTermRow(Base):
     attempt_id: Mapped[str] = mapped_column(primary_key=True)
 
 
+class GateWaitingRow(Base):
+    """An attempt or an outcome (``what``) that is to be counted and, if it has a salt, put into the log; in the order in which
+    they were written. Triggers note them, whoever writes. See :mod:`api.books`."""
+
+    __tablename__ = "gate_waiting"
+    number: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    attempt_id: Mapped[str]
+    what: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
 class AttemptEntryRow(Base):
-    """Where an attempt and its outcome stand in the log. Without ``salt`` the entries say nothing about anyone."""
+    """Where an attempt and its outcome stand in the log. Without ``salt`` the entries say nothing about anyone.
+
+    Without a number they are on their way into it: see :class:`GateWaitingRow`.
+    """
 
     __tablename__ = "attempt_entries"
     __table_args__ = (Index("ix_attempt_entries_open", "at", postgresql_where=text("outcome_index IS NULL")),)
     attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), primary_key=True)
     at: Mapped[datetime]
     salt: Mapped[bytes | None]
-    attempt_index: Mapped[int] = mapped_column(BigInteger, unique=True)
+    attempt_index: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     outcome_index: Mapped[int | None] = mapped_column(BigInteger, unique=True)
 
 
@@ -820,3 +860,272 @@ class DirectiveRow(Base):
     session_id: Mapped[str] = mapped_column(unique=True)
     at: Mapped[datetime]
     body: Mapped[bytes]
+
+
+# --- what permits release and what came of them ----------------------------------------------------------------------
+
+
+class OutputRow(Base):
+    """What a finished clip was found to be. ``reasons``: why it must not leave; empty when ``passed``."""
+
+    __tablename__ = "outputs"
+    permit_id: Mapped[str] = mapped_column(ForeignKey("permits.permit_id"), primary_key=True)
+    output_sha256: Mapped[str]
+    passed: Mapped[bool]
+    reasons: Mapped[list[dict[str, Any]]]
+    checked_at: Mapped[datetime]
+
+
+class HandleRow(Base):
+    """A backend's own name for something that it made under a permit, hashed. What carries the name carries those people."""
+
+    __tablename__ = "handles"
+    backend: Mapped[str] = mapped_column(primary_key=True)
+    handle_sha256: Mapped[str] = mapped_column(primary_key=True)
+    permit_id: Mapped[str] = mapped_column(ForeignKey("permits.permit_id"))
+    registered_at: Mapped[datetime]
+
+
+class MismatchRow(Base):
+    """How many faces that were not this person's somebody tried against them on a day (UTC)."""
+
+    __tablename__ = "mismatches"
+    __table_args__ = (Index("ix_mismatches_day", "day"),)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"), primary_key=True)
+    asker: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    count: Mapped[int]
+
+
+# --- look-alike alerts -----------------------------------------------------------------------------------------------
+
+
+class LookAlikeChoiceRow(Base):
+    """A person who wants to be told of faces like theirs. Gone when they take it back, or the consent ends.
+
+    Their code for the search lies apart and goes with this row: see :mod:`api.look_alike_index`. ``number``: of the statement
+    that said yes, among those of the consent's session.
+    """
+
+    __tablename__ = "look_alike_choices"
+    __table_args__ = (Index("ix_look_alike_choices_subject_id", "subject_id"),)
+    consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"), primary_key=True)
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    number: Mapped[int]
+    given_at: Mapped[datetime]
+
+
+class LookAlikeLookupRow(Base):
+    """Faces of a refused question that are to be looked up, sealed under a key of their own; once done, only that they were.
+
+    ``asker`` : as in ``mismatches``. Kept for a day, to count.
+    """
+
+    __tablename__ = "look_alike_lookups"
+    __table_args__ = (Index("ix_look_alike_lookups_asker_at", "asker", "at"), Index("ix_look_alike_lookups_at", "at"))
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"), primary_key=True)
+    asker: Mapped[str]
+    data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    faces_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+
+
+class LookAlikeAlertRow(Base):
+    """A person is told, from ``tell_at`` on, that a refused question had a face like theirs. Theirs alone to see."""
+
+    __tablename__ = "look_alike_alerts"
+    __table_args__ = (
+        UniqueConstraint("consent_id", "attempt_id"),
+        Index("ix_look_alike_alerts_subject_id_tell_at", "subject_id", "tell_at"),
+        Index("ix_look_alike_alerts_untold", "tell_at", postgresql_where=text("told_at IS NULL")),
+    )
+    alert_id: Mapped[str] = mapped_column(primary_key=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"))
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.subject_id"))
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.attempt_id"))
+    found_at: Mapped[datetime]
+    tell_at: Mapped[datetime]
+    told_at: Mapped[datetime | None]
+
+
+# --- clips that are found again --------------------------------------------------------------------------------------
+
+
+class ReleasedClipRow(Base):
+    """A clip that left, whoever made it. Stays when the clip is destroyed, so that copies of it still lead to its consents.
+
+    ``watermark_read``: whether the number could be read from the file that left; flat pictures carry none.
+    """
+
+    __tablename__ = "released_clips"
+    __table_args__ = (Index("ix_released_clips_file_sha256", "file_sha256"),)
+    release_id: Mapped[str] = mapped_column(primary_key=True)
+    permit_id: Mapped[str] = mapped_column(ForeignKey("permits.permit_id"), unique=True)
+    permit_sha256: Mapped[str] = mapped_column(unique=True)
+    clip_id: Mapped[str | None] = mapped_column(ForeignKey("clips.clip_id"))
+    backend: Mapped[str]
+    file_sha256: Mapped[str]
+    watermark: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    watermark_read: Mapped[bool]
+    label: Mapped[str]
+    released_at: Mapped[datetime]
+
+
+class ClipHashRow(Base):
+    """What a picture of a released clip looks like, see :mod:`likeness.picture_hash`. Deleted with a person who is shown."""
+
+    __tablename__ = "clip_hashes"
+    release_id: Mapped[str] = mapped_column(ForeignKey("released_clips.release_id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bits: Mapped[str] = mapped_column(BIT(144))
+
+
+# --- people and media at vendors -------------------------------------------------------------------------------------
+
+
+class RemotePartRow(Base):
+    """One of several jobs at a vendor that become one clip. Fields as of :class:`RemoteJobRow`.
+
+    content_id : what was made, until the clip is finished: no part is paid for twice. kind : ``picture`` or ``video``.
+    """
+
+    __tablename__ = "remote_parts"
+    clip_id: Mapped[str] = mapped_column(ForeignKey("clips.clip_id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    job_key: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str]
+    handle: Mapped[dict[str, Any] | None]
+    content_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    ordered_at: Mapped[datetime]
+
+
+class HandoverRow(Base):
+    """An address where a vendor may fetch one medium for a while. ``secret_sha256``: of the last part of the address.
+
+    sealed_id, owner : where the bytes lie; sha256 : what they are. consents : of whom they show or let hear.
+    """
+
+    __tablename__ = "handovers"
+    __table_args__ = (Index("ix_handovers_job_id", "job_id"), Index("ix_handovers_expires_at", "expires_at"))
+    secret_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    job_id: Mapped[str]  # a clip, or a person at a vendor
+    backend: Mapped[str]
+    purpose: Mapped[str]
+    consents: Mapped[list[str]]
+    sealed_id: Mapped[str] = mapped_column(ForeignKey("sealed.sealed_id"))
+    owner: Mapped[str]
+    sha256: Mapped[str]
+    media_type: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
+class VendorPersonRow(Base):
+    """A person whom a vendor verified for itself, under one consent. Names at the vendor are sealed under a key of this row's
+    own, so that they outlive the consent until the vendor has deleted what they name.
+
+    state : invited, verified, kept, ready, refused, forgotten. picture_sha256 : of the picture that the asset is.
+    """
+
+    __tablename__ = "vendor_people"
+    __table_args__ = (
+        UniqueConstraint("consent_id", "backend"),
+        Index("ix_vendor_people_held", "consent_id", postgresql_where=text("forgotten_at IS NULL")),
+    )
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey("consents.consent_id"))
+    backend: Mapped[str]
+    state: Mapped[str]
+    data_key_id: Mapped[str] = mapped_column(ForeignKey("data_keys.data_key_id"))
+    token_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    group_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    asset_id: Mapped[str | None] = mapped_column(ForeignKey("sealed.sealed_id"))
+    picture_sha256: Mapped[str | None]
+    invited_at: Mapped[datetime]
+    tried: Mapped[int]  # how often its deletion at the vendor was tried
+    try_after: Mapped[datetime | None]
+    forgotten_at: Mapped[datetime | None]
+
+
+# --- who is at a browser ---------------------------------------------------------------------------------------------
+
+
+class PasskeyRow(Base):
+    """A passkey of a person, or of somebody who works here.
+
+    A person's stands for the consent that it was made with (``consent_id``), a worker's for an API key (``key_id``).
+    ``consents``: those of the person's own whose enrolled face was seen to be the same, when both could still be compared.
+    """
+
+    __tablename__ = "passkeys"
+    __table_args__ = (Index("ix_passkeys_subject_id", "subject_id"), Index("ix_passkeys_key_id", "key_id"))
+    passkey_id: Mapped[str] = mapped_column(primary_key=True)
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.key_id"))
+    consent_id: Mapped[str | None] = mapped_column(ForeignKey("consents.consent_id", ondelete="CASCADE"))
+    subject_id: Mapped[str | None] = mapped_column(ForeignKey("subjects.subject_id"))
+    consents: Mapped[list[str]]
+    user_handle: Mapped[bytes]
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    transports: Mapped[list[str]]
+    synced: Mapped[bool]
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
+class PasskeyChallengeRow(Base):
+    """What a passkey is to sign next, for one browser: ``secret_sha256`` is of its cookie. Taken once, and gone."""
+
+    __tablename__ = "passkey_challenges"
+    __table_args__ = (Index("ix_passkey_challenges_expires_at", "expires_at"),)
+    secret_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    challenge: Mapped[bytes]
+    owner: Mapped[str | None]  # consent or API key that one is made for; empty: somebody signs in
+    user_handle: Mapped[bytes | None]
+    expires_at: Mapped[datetime]
+
+
+class BrowserSessionRow(Base):
+    """Somebody signed in at a browser. Only the hash of its cookie is kept, and of the browser what kind it is.
+
+    began : passkey, token, live_check, key or start_code. began_with : the live check, which signs in once. weak : with an API
+    key or a start code, so not proven by a passkey. last_seen_at : to the minute.
+    """
+
+    __tablename__ = "browser_sessions"
+    __table_args__ = (
+        Index("ix_browser_sessions_expires_at", "expires_at"),
+        Index("ix_browser_sessions_subject_id", "subject_id"),
+        Index("ix_browser_sessions_key_id", "key_id"),
+    )
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    secret_sha256: Mapped[bytes] = mapped_column(unique=True)
+    kind: Mapped[str]
+    began: Mapped[str]
+    began_with: Mapped[str | None] = mapped_column(unique=True)
+    passkey_id: Mapped[str | None]
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.key_id"))
+    consent_id: Mapped[str | None] = mapped_column(ForeignKey("consents.consent_id", ondelete="CASCADE"))
+    subject_id: Mapped[str | None] = mapped_column(ForeignKey("subjects.subject_id"))
+    consents: Mapped[list[str]]
+    weak: Mapped[bool]
+    browser: Mapped[str]
+    system: Mapped[str]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class StartCodeRow(Base):
+    """A code that signs the first browser in, once: printed in the terminal where the service was started."""
+
+    __tablename__ = "start_codes"
+    code_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

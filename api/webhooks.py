@@ -1,4 +1,4 @@
-"""Tells backends and apps what became of consents: Standard Webhooks 1.0, from an outbox.
+"""Tells backends and apps what became of consents and of clips: Standard Webhooks 1.0, from an outbox.
 
 A message is written in the transaction of what it tells of, together with the job that delivers it, so it exists exactly
 when that happened. It is sent at least once: a receiver knows a second copy by its ``webhook-id``, and the order of a
@@ -64,6 +64,9 @@ class Event(StrEnum):
     PURGE_REQUIRED = "asset.purge_required"
     PURGE_CONFIRMED = "purge.confirmed"
     CLIP_WITHDRAWN = "clip.withdrawn"
+    CLIP_DONE = "clip.done"
+    CLIP_FAILED = "clip.failed"
+    LOOK_ALIKE_NOTICED = "look_alike.noticed"
 
 
 TEST = "webhook.test"

@@ -20,6 +20,7 @@ class Step(StrEnum):
     CLIP_WITHDRAWN = "clip.withdrawn"
     PURGE_REQUIRED = "purge.required"
     PURGE_CONFIRMED = "purge.confirmed"
+    PURGE_RETAINED = "purge.retained"
     BACKEND_BLOCKED = "backend.blocked"
     BACKEND_UNBLOCKED = "backend.unblocked"
     WEBHOOK_SET = "webhook.set"
@@ -28,6 +29,7 @@ class Step(StrEnum):
     WEBHOOK_DISABLED = "webhook.disabled"
     DELIVERY_DEAD = "delivery.dead"
     DELIVERY_RESENT = "delivery.resent"
+    VENDOR_FORGOT = "vendor.forgot"
 
 
 def note(

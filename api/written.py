@@ -9,7 +9,7 @@ from functools import partial
 from heapq import merge
 from typing import Any
 
-from api.gate import attempt_of, outcome_of
+from api.books import SETTLED_WITHIN, attempt_of, outcome_of
 from api.ledger import verify_stored
 from api.storage import Store
 from api.tables import AttemptRow, OutcomeRow
@@ -18,8 +18,9 @@ from consent.check import CHECK_KIND
 from consent.errors import LedgerBroken, RecordInvalid
 from consent.keys import KeySet
 from consent.ledger import VerifiedLog
+from consent.look_alikes import Choice
 from consent.record import event_from_bytes
-from consent.written import VerifiedWritten, Written, check_flaw, event_flaw, verify_written
+from consent.written import VerifiedWritten, Written, check_flaw, choice_flaw, event_flaw, verify_written
 
 _UNREADABLE = "it cannot be read"
 _OF_AN_ATTEMPT = ("attempt_id", "at", "caller", "backend", "stage", "purpose", "job_sha256", "claimed")
@@ -49,6 +50,8 @@ def verify_books(store: Store, keys: KeySet) -> VerifiedBooks:
     without = store.written_without_entry()
     if without is not None:
         raise LedgerBroken(without, "missing; something was written down for it")
+    if store.has_unlogged(seconds=SETTLED_WITHIN.total_seconds()):
+        raise LedgerBroken(log.size, "missing; a question to the gate or its answer has no entry")
     return VerifiedBooks(log=log, written=written)
 
 
@@ -99,6 +102,10 @@ def _statements(store: Store, keys: KeySet, below: int) -> Generator[Written, No
                 body=row.body,
                 record=row.record or "",
                 keys=keys,
+            )
+        elif row.kind in tuple(Choice):
+            flaw = choice_flaw(
+                subject_id=row.subject_id, kind=row.kind, body=row.body, record=row.record or "", keys=keys
             )
         else:
             try:
