@@ -18,13 +18,16 @@ from sqlalchemy.pool import NullPool
 from api.consents import append_event, controller_of
 from api.database import Database, new_engine
 from api.evidence import evidence_of
-from api.gate import write_attempt, write_outcome
 from api.ledger import append, catch_up, receipt
+from api.line import Wanted
 from api.service import Service, wall_clock
+from api.steps import finish
 from api.storage import new_id
-from api.tables import AttemptRow, ConsentRow, OutcomeRow
+from api.tables import ConsentRow
 from api.written import verify_books
 from benchmarks.report import fresh_service, p95, report, timed
+from consent.attempts import Attempt
+from consent.canonical import Json
 from consent.evidence import verify_evidence
 from consent.ledger import SALT_BYTES, verify_receipt
 from consent.merkle import inclusion_proof
@@ -205,9 +208,15 @@ def _consent(service: Service) -> str:
 def _questions(service: Service, consent_id: str, figures: list[Figure]) -> None:
     """Questions to the gate and their answers in the books, a transaction each, as the gate writes them."""
 
-    def attempt(now: datetime) -> AttemptRow:
-        claimed = {"consents": [consent_id], "tokens": 1, "media": [new_id("med")], "embeddings": 0, "key": None}
-        return AttemptRow(
+    def attempt(now: datetime) -> Attempt:
+        claimed: dict[str, Json] = {
+            "consents": [consent_id],
+            "tokens": 1,
+            "media": [new_id("med")],
+            "embeddings": 0,
+            "key": None,
+        }
+        return Attempt(
             attempt_id=new_id("att"), at=now, caller="apk", backend="studio", stage="evaluation", purpose="cameo",
             job_sha256=secrets.token_hex(32), claimed=claimed,
         )  # fmt: skip
@@ -215,15 +224,14 @@ def _questions(service: Service, consent_id: str, figures: list[Figure]) -> None
     took = []
     for _ in range(_QUESTIONS):
         asked, start = attempt(wall_clock()), time.perf_counter()
-        attempt_id = asked.attempt_id
-        with service.database.transaction() as store:
-            write_attempt(store, asked)
-        with service.database.transaction() as store:
-            reasons = [{"code": "unknown_face", "face": 0}]
-            write_outcome(
-                store,
-                OutcomeRow(attempt_id=attempt_id, at=wall_clock(), decision=False, reasons=reasons, permit_id=None),
+        with service.database.line() as line:
+            wanted = Wanted(
+                consent_ids=[consent_id], backend="studio", asker="backend:studio", day=asked.at.date(), now=asked.at
             )
+            finish(line.ask(asked, salt=secrets.token_bytes(SALT_BYTES), wanted=wanted))
+            line.hold()
+            reasons = [{"code": "unknown_face", "face": 0}]
+            finish(line.refuse(asked.attempt_id, reasons, at=wall_clock()))
         took.append(1000 * (time.perf_counter() - start))
     figures.append(Figure(what="question and answer into books and log (p95)", value=p95(took), unit="ms"))
 

@@ -29,7 +29,7 @@ from lab.report import Scene, write_report
 _READY_S = 60
 _JUDGE_S = 90
 _CLIP_S = 180
-_SCRIPT = "Hello. This is a clip of me, made by a computer. I was asked first, and I said yes. I can take it back at any time."
+_SCRIPT = "This is a clip of me, made by a computer. I was asked first, and I can take it back."
 _PURPOSE = "digital_double"
 _LOCAL_BACKEND = "portrait"
 

@@ -38,7 +38,8 @@ from lab.person import TURN_DEG, Performance, Sway, perform
 from lab.portrait import composed, default_picture
 from lab.room import in_a_room
 from lab.voice_piper import spoken_digits
-from likeness.encode import SOUND_RATE_HZ, GrowingWebm
+from likeness.encode import GrowingWebm
+from likeness.soundtrack import SOUND_RATE_HZ
 from liveness.capture import Audio, RgbImage
 from liveness.challenge import Direction, Nod, SayDigits, Step, Turn
 from liveness.checks import SIMULATOR_MARK
