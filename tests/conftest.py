@@ -26,6 +26,12 @@ def weights() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with models or browsers come first: they take longest, and at the end no core should wait for another."""
+    long = {item.path for item in items if {"weights", "browser"} & set(item.keywords)}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """With TESTS_MUST_RUN=1 (as in ``make test``) a skipped weights or service test fails the run."""
     if os.environ.get("TESTS_MUST_RUN") == "1" and _unwanted_skips(terminalreporter):

@@ -206,8 +206,10 @@ class Running:
 
 
 @contextmanager
-def running(service: Service, logs: Path, *, apis: int, workers: int = 0, hold: str = "none") -> Iterator[Running]:
-    """That many processes on the database, files and keys of ``service``. ``hold``: as in :mod:`tests.api.worker_process`."""
+def running(
+    service: Service, logs: Path, *, apis: int, workers: int = 0, hold: str = "none", silent_s: float = 3
+) -> Iterator[Running]:
+    """That many processes on the database, files and keys of ``service``; ``hold``: see :mod:`tests.api.worker_process`."""
     settings = service.settings
     with ExitStack() as opened:
 
@@ -221,7 +223,10 @@ def running(service: Service, logs: Path, *, apis: int, workers: int = 0, hold: 
         ports = [free_port() for _ in range(apis)]
         there = Running(
             apis=[child("tests.api.serving_process", str(port), name=f"api-{port}") for port in ports],
-            workers=[child("tests.api.worker_process", hold, name=f"worker-{number}") for number in range(workers)],
+            workers=[
+                child("tests.api.worker_process", hold, str(silent_s), name=f"worker-{number}")
+                for number in range(workers)
+            ],
             ports=ports,
         )
         until(lambda: all(there.ready(number) for number in range(apis)))

@@ -18,6 +18,7 @@ from api.app import create_app, open_service
 from api.audit import verify_ledger
 from api.authorities import keep_directive
 from api.backup import BackupInvalid, DatabaseNotEmpty, back_up, restore
+from api.clip_registry import Looks, register
 from api.database import Database, as_service, new_engine
 from api.engines import FaceEngines
 from api.files import open_files
@@ -40,6 +41,8 @@ from liveness.policy import Assurance
 from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
 from tests.api.test_authorities import GONE, granted, phone, reasons
+from tests.api.test_browser_sessions import PERSON, as_person, here, with_passkey
+from tests.api.test_clips import ordered
 from tests.api.test_representatives import asks, give, given
 from tests.api.test_status import keys, place
 
@@ -158,6 +161,26 @@ def test_a_consent_narrowed_after_the_backup_ends_rather_than_widens(
         assert again.ask(tokens=[token], media=[photo["media_id"]])["decision"] is False
 
 
+def test_a_passkey_removed_after_the_backup_stays_removed_and_everybody_signs_in_anew(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    as_person(world, world.consent())
+    lost = with_passkey(world, PERSON)
+    world.clock.move(1)
+    kept = with_passkey(world, PERSON)
+    out = backup()
+    [first, _] = world.call("GET", "/v1/passkeys", headers=PERSON).json()["passkeys"]
+    assert world.call("DELETE", f"/v1/passkeys/{first['passkey_id']}", headers=PERSON).status_code == 200
+    cookie = world.client.cookies["mien-person"]
+    with restored(out) as (again, _):
+        again.client.cookies.set("mien-person", cookie)
+        assert here(again, PERSON).status_code == 401
+        for passkey, status in ((lost, 401), (kept, 200)):
+            options = again.call("POST", "/v1/sign-in/options").json()["public_key"]
+            answer = again.call("POST", "/v1/sign-in", json={"credential": passkey.get(options)})
+            assert answer.status_code == status
+
+
 def test_a_narrowing_before_the_backup_ends_nothing(
     world: World, backup: Callable[[], Path], restored: Restored
 ) -> None:
@@ -216,6 +239,35 @@ def test_who_had_everything_deleted_after_the_backup_is_deleted_again(
         once = again.shown_live(ALICE, "user-1")
         assert again.consent(once)["consent_id"] != gone["consent_id"]
         assert verify_ledger(again.service.settings)["valid"]
+
+
+def test_what_the_clips_of_a_deleted_person_look_like_does_not_come_back(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    looks = text("SELECT count(*) FROM clip_hashes")
+    gone = world.consent()
+    asked = world.ask(tokens=[world.token(gone)], media=[world.media(png(ALICE))["media_id"]])
+    with world.service.database.transaction() as store:
+        register(
+            store,
+            permit_id=asked["context"]["permit_id"],
+            backend="studio",
+            clip_id=None,
+            file_sha256="ab" * 32,
+            watermark=7,
+            looks=Looks(hashes=(1, 2, 3), asked=(), mark=None),
+            now=world.clock(),
+        )
+    out = backup()
+    with world.service.database.engine.connect() as connection:
+        assert connection.scalar(looks) == 3
+    assert world.call("DELETE", "/v1/subject", gone["manage_token"]).status_code == 200
+    with restored(out) as (again, figures), again.service.database.engine.connect() as connection:
+        assert figures["people_deleted"] == 1
+        assert connection.scalar(looks) == 0
+        assert connection.scalar(text("SELECT count(*) FROM released_clips")) == 1, (
+            "copies go on being known as withdrawn"
+        )
 
 
 def test_who_was_deleted_before_the_backup_is_not_deleted_twice(
@@ -492,13 +544,40 @@ def test_what_was_said_against_a_claim_after_the_backup_ends_it_and_what_stands_
 
 
 def test_the_queue_goes_on_after_a_restore(world: World, backup: Callable[[], Path], restored: Restored) -> None:
+    ordered(world, [world.token(world.consent(), "portrait")])
     session = world.session("user-3")
     challenge = world.challenge(session)
     assert world.capture(session, f"live 200,40,40 {challenge['nonce']}".encode()).status_code == 202
     with restored(backup()) as (again, _):
         with again.service.database.engine.connect() as connection:
-            assert connection.execute(text("SELECT task_name FROM procrastinate_jobs")).scalars().all() == ["judge"]
+            jobs = connection.execute(text("SELECT task_name, queue_name FROM procrastinate_jobs ORDER BY 1"))
+            assert [tuple(job) for job in jobs] == [("judge", "judge"), ("render", "portrait")]
         assert again.judge(challenge)
+
+
+def test_a_vendors_clip_that_may_have_been_ordered_since_is_not_ordered_again(
+    world: World, backup: Callable[[], Path], restored: Restored
+) -> None:
+    clips = [ordered(world, [world.token(world.consent(), "portrait")]) for _ in range(3)]
+    with (
+        world.service.database.engine.begin() as connection
+    ):  # two of them by a vendor; of one the order is written down
+        connection.execute(
+            text("UPDATE clips SET kind = 'remote', backend = 'kling' WHERE clip_id <> :own"), {"own": clips[0]}
+        )
+        connection.execute(
+            text(
+                "INSERT INTO remote_jobs (clip_id, backend, model, job_key, callback_secret, state, ordered_at) "
+                "VALUES (:clip, 'kling', 'kling-3.0', 'key', 'secret', 'ordering', now())"
+            ),
+            {"clip": clips[1]},
+        )
+    with restored(backup()) as (again, _):
+        with again.service.database.engine.connect() as connection:
+            queued = text("SELECT task_name FROM procrastinate_jobs ORDER BY 1")
+            assert connection.execute(queued).scalars().all() == ["remote", "render"]
+        lost = again.call("GET", f"/v1/clips/{clips[2]}", "app").json()
+        assert (lost["state"], lost["code"]) == ("failed", "submit_outcome_unknown")
 
 
 def test_backup_and_restore_with_files_on_s3(

@@ -7,17 +7,28 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+import api.books
 import api.gate
 from api.balance import ANSWERED_WITHIN, check_permits, close_abandoned, watch
+from api.books import attempt_of, settle_all
+from api.gate import Question, ask
+from api.line import Wanted
+from api.steps import finish
+from api.storage import Store
 from api.sweeping import sweep
+from api.tables import AttemptRow, OutcomeRow
+from consent.attempts import Attempt
+from consent.terms import Purpose
 from tests.api.conftest import ALICE, World, owner_of, png
 from tests.api.test_consents import revoke
 from tests.api.test_gate import books, codes, permitted
@@ -84,7 +95,7 @@ def test_an_attempt_that_nobody_answered_is_closed_as_an_error_and_only_then(
         raise RuntimeError
 
     with monkeypatch.context() as patched:
-        patched.setattr(api.gate, "_write", broken)
+        patched.setattr(api.gate, "_writing", broken)
         world.ask(tokens=[])
     assert figures(balance(world)) == (1, 0, 0, 0, 1, 0)
     assert balance(world)["holds"] is True, "it may still be answered"
@@ -203,6 +214,63 @@ def test_the_database_itself_takes_no_other_books(world: World, statement: str) 
 
 
 @pytest.mark.parametrize(
+    ("table", "written"), [("purges", True), ("consents", True), ("attempt_entries", False)], ids=lambda each: str(each)
+)
+def test_what_cannot_be_read_is_a_no_in_the_books_and_what_cannot_be_written_was_not_asked(
+    world: World, table: str, written: bool
+) -> None:
+    world.ask(tokens=[])  # its connection has prepared everything
+    plant(world, f"ALTER TABLE {table} RENAME TO away")
+    try:
+        answer = world.call("POST", "/access/v1/evaluation", "backend", json=world.evaluation(tokens=[]))
+    finally:
+        plant(world, f"ALTER TABLE away RENAME TO {table}")
+    if written:
+        assert codes(answer.json()) == ["gate_error"]
+    else:
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "internal_error"
+    in_the_books = (2, 0, 1, 1, 0, 0) if written else (1, 0, 1, 0, 0, 0)
+    assert figures(balance(world, recount=True)) == in_the_books
+    assert codes(world.ask(tokens=[])) == ["no_face"]
+
+
+@pytest.mark.parametrize(
+    "text", ["'", "\\", "\\'; DROP TABLE attempts; --", "$1", "%s %(a)s", "{}", "\u2028'\U0001f600", "E'\\x41'"]
+)
+def test_what_a_backend_states_is_in_the_books_as_it_was_stated(world: World, text: str) -> None:
+    claimed = {"consents": [], "tokens": 0, "stated": text, text: [text]}
+    asked = Attempt(
+        attempt_id=f"att_{text}", at=world.clock(), caller=text, backend="studio", stage=text, purpose=text,
+        job_sha256=text, claimed=claimed,
+    )  # fmt: skip
+    wanted = Wanted(consent_ids=[text], backend=text, asker=text, day=asked.at.date(), now=asked.at)
+    with world.service.database.line() as line:
+        assert finish(line.ask(asked, salt=b"\x00'\\", wanted=wanted))
+        assert line.hold().consents == {}
+        finish(line.refuse(asked.attempt_id, [{"code": text}], at=asked.at))
+    with world.service.database.transaction() as store:
+        row, outcome = store.get(AttemptRow, f"att_{text}"), store.get(OutcomeRow, f"att_{text}")
+        assert row is not None
+        assert outcome is not None
+        assert attempt_of(row) == asked
+        assert outcome.reasons == [{"code": text}]
+        assert bytes(sql(world, "SELECT salt FROM attempt_entries").scalar_one()) == b"\x00'\\"
+
+
+def test_text_that_the_database_cannot_hold_is_not_cut_short(world: World) -> None:
+    asked = Attempt(
+        attempt_id="att_1", at=world.clock(), caller="a\0b", backend="studio", stage="evaluation", purpose="cameo",
+        job_sha256="ab", claimed={},
+    )  # fmt: skip
+    wanted = Wanted(consent_ids=[], backend="studio", asker="backend:studio", day=asked.at.date(), now=asked.at)
+    for each in (asked, replace(asked, caller="\ud800")):
+        with world.service.database.line() as line, pytest.raises(psycopg.DataError):
+            finish(line.ask(each, salt=b"", wanted=wanted))
+    assert books(world) == (0, 0)
+
+
+@pytest.mark.parametrize(
     ("decision", "reasons", "permit"),
     [("true", "[]", "NULL"), ("false", '[{"code": "no_token"}]', "'prm_1'"), ("false", "[]", "NULL")],
 )
@@ -279,10 +347,33 @@ def test_a_permit_after_the_withdrawal_is_found_even_if_clocks_were_apart(world:
 def test_questions_and_answers_are_in_the_log_without_a_word_about_anyone(world: World) -> None:
     consent, _ = permitted(world)
     world.ask(tokens=[])
+    settle_all(world.service)
     entries = world.call("GET", "/v1/log/entries").json()["entries"]
     asked = ["gate.attempt", "gate.outcome"]
     assert [entry["kind"] for entry in entries] == ["consent.granted", *asked, *asked]
     assert consent["consent_id"] not in str(entries)
+    assert world.call("GET", "/v1/audit/log", "auditor").json()["valid"] is True
+
+
+def test_a_withdrawal_does_not_wait_for_what_is_asked_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It puts into the log what was answered before it; were it to take what comes in as well, it would never end."""
+    consent, _ = permitted(world)
+    right, rounds = api.books.settle, list[int]()
+
+    def settle_while_somebody_asks(store: Store, *, now: datetime, **more: Any) -> int:
+        rounds.append(right(store, now=now, **more))
+        if len(rounds) < 30:
+            nobody = Question(
+                caller="apk", backend="studio", stage="evaluation", purpose=Purpose.CAMEO, job_sha256="ab" * 32,
+                seconds=5, script=None, tokens=(), media_owner="apk",
+            )  # fmt: skip
+            ask(world.service, nobody)
+        return rounds[-1]
+
+    monkeypatch.setattr(api.books, "settle", settle_while_somebody_asks)
+    assert revoke(world, consent).status_code == 200
+    assert len(rounds) < 30
+    monkeypatch.undo()
     assert world.call("GET", "/v1/audit/log", "auditor").json()["valid"] is True
 
 

@@ -26,7 +26,10 @@ ANYONE = {
     "/v1/terms/{language}", "/.well-known/jwks.json", "/.well-known/authzen-configuration", "/v1/log/checkpoint",
     "/v1/log/entries", "/v1/log/tile/{path}", "/v1/log/proof/inclusion", "/v1/log/proof/consistency",
     "/v1/log/cosignatures", "/v1/status/{list_id}", "/v1/provenance/anchor", "/healthz", "/readyz", "/metrics",
-    "/v1/content-categories/{language}",
+    "/v1/content-categories/{language}", "/v1/clips/identify", "/v1/clips/status/{permit_sha256}",
+    "/v1/remote/callbacks/{clip_id}/{secret}", "/v1/remote/accounts/{backend}", "/v1/remote/inputs/{name}",
+    "/v1/remote/returned", "/v1/sign-in", "/v1/sign-in/options", "/v1/sign-in/with-token", "/v1/sign-in/with-live-check",
+    "/v1/sign-in/with-key", "/v1/sign-in/with-code",
 }  # fmt: skip
 
 
@@ -158,9 +161,10 @@ def test_a_body_that_is_too_large_is_refused(world: World, stated: bool) -> None
 
 
 def test_every_answer_carries_the_headers_that_protect_it(world: World) -> None:
-    for path in ("/", "/nowhere", "/healthz", "/pages/landing.css"):
+    for path in ("/", "/nowhere", "/healthz", "/pages/static/mien.css"):
         headers = world.call("GET", path).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["Content-Security-Policy"].startswith(("default-src 'self'", "default-src 'none'"))
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Request-ID"]
 
@@ -168,10 +172,11 @@ def test_every_answer_carries_the_headers_that_protect_it(world: World) -> None:
 def test_the_page_loads_nothing_from_elsewhere(world: World) -> None:
     page = world.call("GET", "/").text
     assert not re.findall(r"https?://", page)
-    for link in re.findall(r'(?:href|src)="([^"]+)"', page):
+    for link in re.findall(r'(?:href|src)="([^"#]+)"', page):
         assert world.call("GET", link).status_code == 200, link
-    assert "真实人物" in page
-    assert code(world.call("GET", "/pages/..%2fapp.py")) == "not_found"
+    assert "真实人物" in world.call("GET", "/", headers={"Accept-Language": "fr, zh-CN;q=0.9, en;q=0.5"}).text
+    for name in ("..%2fpages.py", "..%2f..%2fapp.py", "mien.py", ".css"):
+        assert code(world.call("GET", f"/pages/static/{name}")) == "not_found"
     assert code(world.call("GET", "/docs")) == "not_found"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from sqlalchemy import text
 
 from api.auth import Role
 from api.rendering import render_clip
+from likeness.double import Double
+from likeness.generate import Clip, RenderRequest
 from likeness.provenance import ManifestState, verify_clip
-from tests.api.conftest import ALICE, BOB, World, png, renderers
+from tests.api.conftest import ALICE, BOB, ColourGenerator, World, picture_of, png, renderers
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 from tests.api.test_media import sound
@@ -74,7 +77,8 @@ def test_a_consented_clip_is_made_marked_and_fetched(world: World, tmp_path: Pat
     manifest = verify_clip(file, anchor_pem=anchor)
     assert manifest.state is ManifestState.TRUSTED
     assert manifest.consent is not None
-    assert manifest.consent.consents == (consent["consent_id"],)
+    assert len(manifest.consent.consents) == 1
+    assert consent["consent_id"].encode() not in answer.content, "a stranger cannot tell whose clips belong together"
     assert [(stage, decision) for stage, decision in stages(world)] == [
         ("clip_release", True), ("clip_request", True), ("clip_start", True),
     ]  # fmt: skip
@@ -133,7 +137,11 @@ def test_a_recording_may_be_spoken_with_unless_words_were_forbidden(world: World
 def test_two_people_in_one_clip_both_consented(world: World) -> None:
     tokens = [world.token(world.consent(), "portrait")]
     tokens.append(world.token(world.consent(world.shown_live(BOB, "user-2")), "portrait"))
-    assert render(world, ordered(world, tokens))
+    photograph = world.media(png(ALICE, BOB), who="app")["media_id"]
+    assert render(world, ordered(world, tokens, media=[photograph]))
+    for media in ([], [photograph] * 2):
+        refused = order(world, tokens, media=media)
+        assert (refused.status_code, code(refused)) == (422, "request_invalid")
 
 
 def test_nothing_is_made_after_a_revocation(world: World) -> None:
@@ -284,3 +292,23 @@ def test_an_order_is_sealed_while_it_waits_and_erased_when_done(world: World) ->
     assert render(world, clip_id)
     with world.service.database.engine.connect() as connection:
         assert connection.scalar(text("SELECT content FROM sealed WHERE kind = 'order'")) is None
+
+
+class Confused(ColourGenerator):
+    """Shows somebody else than it was asked to."""
+
+    def render(self, doubles: Sequence[Double], request: RenderRequest) -> Clip:
+        other = [replace(double, portrait=picture_of(BOB)) for double in doubles]
+        return super().render(other, request)
+
+
+def test_a_clip_made_here_of_somebody_else_is_withheld(world: World) -> None:
+    consent = world.consent()
+    clip_id = ordered(world, [world.token(consent, "portrait")])
+    confused = replace(renderers(world.service), generators={"portrait": Confused()})
+    assert not render_clip(world.service, confused, clip_id)
+    ended = state(world, clip_id)
+    assert (ended["state"], ended["code"]) == ("failed", "other_face")
+    assert code(content(world, clip_id)) == "clip_failed"
+    seen = world.call("GET", "/v1/subject/admin-views", consent["manage_token"]).json()["results"]
+    assert [one["reason"] for one in seen if one["action"] == "output:clip:withheld"] == ["other_face"]

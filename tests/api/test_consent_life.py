@@ -391,8 +391,11 @@ def test_a_dry_run_shows_the_whole_matrix_and_leaves_no_trace(world: World) -> N
         ("digital_double", "portrait"),
         ("digital_double", "studio"),
     }
-    assert len(cases) == 5 * 2
-    assert next(case for case in cases if case["purpose"] == "training")["reasons"] == ["scope_purpose"]
+    assert {case["backend"] for case in cases} == {"portrait", "story", "cameo", "studio"}
+    assert len(cases) == 5 * 4
+    reasons = {(case["purpose"], case["backend"]): case["reasons"] for case in cases}
+    assert reasons["training", "studio"] == ["scope_purpose"]
+    assert reasons["training", "cameo"] == ["scope_purpose", "scope_audience"]
     one = told.post("dry-run", purpose="digital_double", backend="third", seconds=60, script="Lottery!").json()["cases"]
     assert one == [
         {
@@ -538,3 +541,27 @@ def test_the_record_says_how_to_withdraw_and_when_all_is_destroyed(world: World)
     method, _, address = route.partition(" ")
     path = address.removeprefix(world.service.settings.public_url).replace("{record_id}", record.consent_id)
     assert world.call(method, path, told.person).json()["state"] == "withdrawn"  # one step, as one step gave it
+
+
+# --- a check that the person begins themself -------------------------------------------------------------------------
+
+
+def test_a_person_begins_a_check_of_their_own_and_renews_with_it(world: World) -> None:
+    told = Told(world)
+    begun = told.post("check", language="en")
+    assert begun.status_code == 201, begun.text
+    session = begun.json()
+    challenge = world.challenge(session)
+    assert world.capture(session, f"live {','.join(map(str, ALICE))} {challenge['nonce']}".encode()).status_code == 202
+    assert world.judge(challenge)
+    renewed = told.post("renew", session_id=session["session_id"], terms_sha256=current("en").sha256)
+    assert renewed.status_code == 200, renewed.text
+    assert told.state()["state"] == "renewed"
+
+
+def test_nobody_begins_a_check_of_somebody_else(world: World) -> None:
+    told = Told(world)
+    stranger = world.consent(world.shown_live(BOB, "user-2"))
+    assert code(told.post("check", stranger["manage_token"], language="en")) == "not_found"
+    assert code(told.post("check", "app", language="en")) == "forbidden"
+    assert code(told.post("check", language="zh")) == "language_unavailable"

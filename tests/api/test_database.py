@@ -7,16 +7,30 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import TimeoutError
+from sqlalchemy.pool import NullPool
 
+import api.database
 from api.auth import create_api_key
-from api.database import DatabaseUnavailable, alembic_config, downgrade, open_database, upgrade
+from api.database import (
+    LINES,
+    Database,
+    DatabaseUnavailable,
+    SchemaOutdated,
+    alembic_config,
+    downgrade,
+    open_database,
+    require_schema,
+    upgrade,
+)
 from api.files import FolderFiles
 from api.keys import KeysInvalid, Unsealable, open_keys, seal, unseal
 from api.media import Erased, Sealed, Vault
@@ -24,7 +38,7 @@ from api.service import Service
 from api.settings import SETTINGS, Settings, SettingsInvalid, read_settings
 from api.storage import Store
 from api.tables import APPEND_ONLY
-from tests.api.conftest import fresh_database, postgres_folder
+from tests.api.conftest import fresh_database, owner_of, postgres_folder
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +110,51 @@ def test_the_embedded_server_ends_with_its_last_user_even_after_a_crash(pg_folde
 def test_a_key_can_be_made_before_anything_else_ran(pg_folder: Path) -> None:
     secret = create_api_key(Settings(var=pg_folder / "var"), role="app", name="first")
     assert secret.startswith("mien_app_")
+
+
+def line_of(database: Database, statement: str = "SELECT pg_backend_pid()") -> int:
+    with database.line() as line:
+        found = line._raw.execute(statement.encode()).fetchone()
+        assert found is not None
+        return int(found[0])
+
+
+@pytest.mark.service
+def test_a_connection_of_the_gate_is_kept_until_it_is_broken_or_closed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = line_of(database)
+    assert line_of(database) == first
+    with database.line() as line:  # left in the middle of something
+        line._raw.execute(b"BEGIN")
+        line._raw.execute(b"SELECT pg_advisory_xact_lock(7)")
+    assert line_of(database) == first
+    assert line_of(database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+    monkeypatch.setattr(api.database, "_REST_S", -1.0)  # everything has rested
+    with owner_of(database).begin() as owner:
+        owner.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": first})
+    second = line_of(database)
+    assert second != first
+    assert line_of(database) == second
+    with pytest.raises(psycopg.OperationalError), database.line() as line:  # broken in the middle
+        line._raw.execute(b"SELECT pg_terminate_backend(pg_backend_pid())")
+    assert line_of(database) not in (first, second)
+    database.engine.dispose()
+    assert line_of(database) != second
+
+
+@pytest.mark.service
+def test_who_finds_no_free_connection_waits_for_one_and_not_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.database, "_LINE_WITHIN_S", 0.05)
+    with ExitStack() as taken:
+        for _ in range(LINES):
+            taken.enter_context(database.line())
+        with pytest.raises(TimeoutError), database.line():
+            pass
+    assert len({line_of(database) for _ in range(3)}) == 1
 
 
 def test_a_database_that_does_not_answer_is_said_in_one_line() -> None:
@@ -261,3 +320,44 @@ def test_settings_keep_secrets_out_of_their_repr() -> None:
 def test_every_setting_is_described() -> None:
     assert all(setting.help for setting in SETTINGS)
     assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
+
+
+@pytest.mark.service
+def test_who_does_not_migrate_works_on_its_own_schema_and_on_the_next_one(server: str) -> None:
+    with fresh_database(server) as url:
+        database = Database(url, create_engine(url, poolclass=NullPool), url)
+        with pytest.raises(SchemaOutdated, match="at migration none"):
+            require_schema(database)
+        upgrade(url, target="0014")
+        with pytest.raises(SchemaOutdated, match=r"at migration 0014, .* is needed; run: mien migrate"):
+            require_schema(database)
+        upgrade(url)
+        require_schema(database)
+        with database.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = 'of a release to come'"))
+        require_schema(database)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MIEN_")}
+        with database.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0014'"))
+        ended = subprocess.run(
+            [sys.executable, "-m", "api.cli", "worker", "--no-migrate", "--queues", "deliver"],
+            cwd=ROOT, env=environment | {"MIEN_DATABASE_URL": url}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stderr.split(":")[1].strip()) == (3, "schema_outdated"), ended.stderr
+
+
+def test_the_key_file_is_made_once_without_a_database(tmp_path: Path) -> None:
+    keys = tmp_path / "deep" / "keys.json"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MIEN_")}
+    made = []
+    for _ in range(2):
+        ended = subprocess.run(
+            [sys.executable, "-m", "api.cli", "keys", "init"],
+            cwd=tmp_path, env=environment | {"MIEN_KEYS": str(keys), "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert json.loads(ended.stdout) == {"keys": str(keys)}
+        made.append(keys.read_bytes())
+    assert made[0] == made[1]
+    assert keys.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["deep"]

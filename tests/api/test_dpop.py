@@ -247,8 +247,26 @@ def test_only_backends_have_such_keys_and_only_their_own(world: World, studio: B
 
 def test_the_services_own_backends_take_none(world: World) -> None:
     """Their name would let whoever holds an API key of it stop every clip."""
-    inside = world.key(Role.BACKEND, "portrait")
+    inside = key_of_before(world, "portrait")
     assert code(Backend(world).register(inside)) == "forbidden"
+
+
+def key_of_before(world: World, name: str) -> str:
+    """A key that was made before its name was taken."""
+    secret = world.key(Role.BACKEND, "renamed")
+    with world.service.database.engine.begin() as connection:
+        connection.execute(text("UPDATE api_keys SET name = :name WHERE name = 'renamed'"), {"name": name})
+    return secret
+
+
+@pytest.mark.parametrize("name", ["portrait", "story", "cameo", "kling", "seedance", "comfyui", "sora"])
+def test_nobody_takes_the_name_of_a_generator_that_the_service_reaches(world: World, name: str) -> None:
+    """A consent to the vendor would be one to whoever calls themselves so."""
+    with pytest.raises(KeyNameInvalid, match=name):
+        world.key(Role.BACKEND, name)
+    world.key(Role.APP, name)
+    asked = world.evaluation(tokens=[], backend=name)
+    assert code(world.call("POST", "/access/v1/evaluation", key_of_before(world, name), json=asked)) == "forbidden"
 
 
 def test_old_proofs_are_forgotten_when_they_are_too_old_to_come_again(world: World, studio: Backend) -> None:
@@ -275,6 +293,7 @@ def test_an_operator_names_the_key_at_once(world: World) -> None:
         ("backend", "studio", "short"),
         ("app", "studio", STUDIO.jkt),
         ("backend", "portrait", STUDIO.jkt),
+        ("backend", "kling", None),
     ):
         with pytest.raises(KeyNameInvalid):
             create_api_key(settings, role=role, name=name, jkt=jkt)

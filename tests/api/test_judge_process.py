@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from api.judge_process import Bounds, Ending, JudgeFailed, JudgeProcess, resident_bytes
+from api.judge_process import Bounds, Ending, JudgeFailed, JudgePool, JudgeProcess, resident_bytes
 from api.judging import HandedIn, Judged
 from api.settings import Settings
 from liveness.challenge import Challenge
@@ -198,3 +199,20 @@ def test_it_gets_no_secret_and_dumps_no_core(monkeypatch: pytest.MonkeyPatch) ->
         limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
         (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
         assert core.split()[4:6] == ["0", "0"]
+
+
+def test_of_two_judges_one_that_hangs_keeps_nobody_waiting() -> None:
+    bounds = Bounds(seconds=30.0, start_seconds=60.0, memory=MEMORY)
+
+    def examined(pool: JudgePool, words: bytes) -> Judged:
+        return pool.examine(HandedIn(data=words, challenge=challenge(), policy=STRICT, mirrored=False, now=NOW))
+
+    with JudgePool(Settings(), 2, bounds=bounds, opens=HOSTAGE) as pool, ThreadPoolExecutor(1) as thread:
+        pool.wait_until_ready()
+        hanging = thread.submit(examined, pool, b"hang")
+        for _ in range(3):
+            assert isinstance(examined(pool, b"live 1,2,3").verdict, Live)
+        assert not hanging.done()
+        pool.__exit__()
+        with pytest.raises(JudgeFailed):
+            hanging.result(20)

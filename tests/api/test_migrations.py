@@ -47,7 +47,8 @@ SAID = FIRST["said"]
 ROWS: dict[str, list[dict[str, Any]]] = {  # what others refer to comes first
     table.name: FIRST["tables"][table.name] for table in Base.metadata.sorted_tables if table.name in FIRST["tables"]
 }
-REVISIONS = [f"{number:04}" for number in range(1, 12)]
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
+REVISIONS = sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
 _LATER_COLUMNS = {"challenges": {"path", "extra_time", "reveal", "client_signs", "attestation", "live_log"},
                   "liveness_sessions": {"device"}}  # fmt: skip
 _LATER_TABLES = {"device_keys", "fingerprints"}
@@ -211,6 +212,21 @@ def test_what_the_first_release_kept_goes_on(url: str, opened: Opened) -> None:
         assert holds(world.service)[0] == 12
 
 
+def test_what_was_there_before_is_found_by_the_same_terms_as_what_came_after(url: str) -> None:
+    """The migration writes them all at once, a trigger for each question: they must say the same."""
+    upgrade(url)
+    by_trigger = (
+        "SELECT t.term, a.at, a.attempt_id FROM attempts a, LATERAL terms_of_attempt(a) t UNION "
+        "SELECT 'state:' || o.kind, a.at, a.attempt_id FROM attempts a JOIN outcomes o USING (attempt_id)"
+    )
+    with owner(url) as engine, engine.connect() as connection:
+        wanted = set(connection.execute(text(by_trigger)))
+        found = set(connection.execute(text("SELECT term, at, attempt_id FROM attempt_terms")))
+    assert {term.partition(":")[0] for term, _, _ in wanted} == {"backend", "consent", "subject", "state"}
+    assert wanted <= found
+    assert {term.partition(":")[0] for term, _, _ in found - wanted} <= {"reason", "output"}
+
+
 def test_down_to_the_first_release_and_up_again_loses_nothing_of_it(url: str, opened: Opened) -> None:
     upgrade(url)
     with opened(url) as world:
@@ -234,6 +250,36 @@ def test_no_revision_loses_a_value_up_down_and_up(url: str) -> None:
         upgrade(url, target=revision)
         assert lost(url) == [], f"{revision} up again"
     command.check(alembic_config(url))
+
+
+def test_what_waits_to_be_counted_is_counted_when_the_schema_goes_back(server: str) -> None:
+    """The release before knows no waiting: its triggers had counted it."""
+    row = (
+        "INSERT INTO attempts VALUES ('att_1', '2027-03-01', 'apk_1', 'studio', 'evaluation', 'cameo', 'ab', "
+        '\'{"consents": ["cns_1"]}\')'
+    )
+    answer = (
+        "INSERT INTO outcomes (attempt_id, at, decision, reasons) "
+        "VALUES ('att_1', '2027-03-01', false, '[{\"code\": \"no_token\"}]')"
+    )
+    counts = "SELECT kind, reason, count FROM gate_counts ORDER BY 1, 2"
+    terms = "SELECT term FROM attempt_terms ORDER BY 1"
+    with fresh_database(server) as url:
+        upgrade(url)
+        with owner(url) as engine:
+            with engine.begin() as connection:
+                connection.execute(text(row))
+                connection.execute(text(answer))
+                connection.execute(text("INSERT INTO attempt_entries (attempt_id, at) VALUES ('att_1', '2027-03-01')"))
+            downgrade(url, target="0014")
+            with engine.connect() as connection:
+                assert [tuple(one) for one in connection.execute(text(counts))] == [
+                    ("attempt", "", 1),
+                    ("refusal", "", 1),
+                    ("refusal", "no_token", 1),
+                ]
+                found = list(connection.scalars(text(terms)))
+            assert found == ["backend:studio", "consent:cns_1", "reason:no_token", "state:refusal"]
 
 
 # --- while the release before still runs -----------------------------------------------------------------------------

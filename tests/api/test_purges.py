@@ -251,11 +251,12 @@ def test_what_was_made_while_the_consent_ended_may_not_leave(world: World) -> No
     permit = used(world, consent)
     done = {"permit": permit, "output_sha256": "cd" * 32}
     kept = world.call("POST", "/v1/permits/complete", "backend", json=done).json()
-    assert (kept["release"], kept["code"]) == (True, None)
+    assert kept["code"] == "output_unchecked", "only the clip itself is missing"
     second = used(world, world.consent(world.shown_live(BOB, "user-2")), BOB)
     revoke(world, consent)
-    assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["release"] is False
-    assert world.call("POST", "/v1/permits/complete", "backend", json=done | {"permit": second}).json()["release"]
+    assert world.call("POST", "/v1/permits/complete", "backend", json=done).json()["code"] == "consent_revoked"
+    other = world.call("POST", "/v1/permits/complete", "backend", json=done | {"permit": second}).json()
+    assert other["code"] == "output_unchecked"
 
 
 def test_our_own_generators_owe_nothing_their_things_are_destroyed_at_once(world: World, hook: Receiver) -> None:

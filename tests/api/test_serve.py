@@ -55,14 +55,14 @@ def until(what: Callable[[], object], seconds: float = 60) -> None:
 
 
 @contextmanager
-def served(var: Path, weights: Path, port: int, **environment: str) -> Iterator[Served]:
+def served(var: Path, weights: Path, port: int, *options: str, **environment: str) -> Iterator[Served]:
     """In a process group of its own, as in a terminal."""
     log = var / f"log-{time.monotonic_ns()}.txt"
     settings = {"MIEN_VAR": str(var), "MIEN_WEIGHTS": str(weights), "MIEN_PORT": str(port)} | environment
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIEN_")}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "api.cli", "serve"],
+            [sys.executable, "-m", "api.cli", "serve", *options],
             cwd=ROOT, env=kept | settings, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
@@ -94,6 +94,7 @@ def test_the_service_comes_up_keeps_its_worker_and_goes_on_ctrl_c(weights: Path)
             assert sorted(keys) == ["admin", "app", "auditor", "backend"]
             assert "models: " in said
             assert f"serving at http://127.0.0.1:{port}" in said
+            assert re.search(rf"http://localhost:{port}/start/[\w-]{{43}}\b", said)
 
             (worker,) = service.children("api.worker")
             worker.kill()
@@ -108,11 +109,41 @@ def test_the_service_comes_up_keeps_its_worker_and_goes_on_ctrl_c(weights: Path)
         with served(var, weights, port) as again:
             until(again.ready)
             assert "mien_app_" not in again.log.read_text(), "keys are shown once"
+            assert "/start/" in again.log.read_text(), "until somebody who works here has a passkey"
             with served(var, weights, port) as second:
                 assert second.process.wait(30) == 3
                 lines = second.log.read_text().splitlines()
                 assert any(line.startswith("mien: address_taken: ") for line in lines)
                 assert "Traceback" not in second.log.read_text()
+            _several_share_an_address(var, weights)
+
+
+def _several_share_an_address(var: Path, weights: Path) -> None:
+    port = free_port()
+    with served(var, weights, port, "--api-only") as one, served(var, weights, port, "--api-only") as other:
+        both = [one.process.pid, other.process.pid]
+        until(lambda: {_listener(port, both) for _ in range(20)} == set(both))
+        with served(var, weights, port) as whole:
+            assert whole.process.wait(60) == 3, "it would migrate and bring a worker: it does not share"
+        other.process.send_signal(signal.SIGTERM)
+        assert other.process.wait(30) == 0
+        assert {_listener(port, both) for _ in range(20)} == {one.process.pid}
+
+
+def _listener(port: int, processes: list[int]) -> int | None:
+    """Which of the processes a new connection is given to; ``None``: it does not answer."""
+    with socket.socket() as caller, suppress(OSError):
+        caller.connect(("127.0.0.1", port))
+        caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if not caller.recv(100).startswith(b"HTTP/1.1 200"):
+            return None
+        own = caller.getsockname()
+        for process in processes:
+            with suppress(psutil.Error):
+                for line in psutil.Process(process).net_connections("tcp"):
+                    if line.laddr == ("127.0.0.1", port) and line.raddr == own:
+                        return process
+    return None
 
 
 def _processes_in(folder: Path) -> Iterator[psutil.Process]:

@@ -45,6 +45,7 @@ def clock() -> Clock:
 def worker(world: World, hold: Path) -> Iterator[subprocess.Popen[bytes]]:
     settings = world.service.settings
     arguments = [world.service.database.url, str(settings.var), str(settings.keys), str(hold)]
+    arguments += [] if settings.backends is None else ["3", str(settings.backends)]
     process = subprocess.Popen([sys.executable, "-m", "tests.api.worker_process", *arguments], cwd=ROOT)
     try:
         yield process

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +29,46 @@ def test_what_is_written_reads_back_and_writes_the_same(value: dict[str, object]
     content = encode(value)  # type: ignore[arg-type]
     read = decode(content)
     assert {name: read.take(name) for name in read.names()} == value
+
+
+class Word(StrEnum):
+    ONE = "one"
+
+
+odd = (
+    st.floats()
+    | st.integers()
+    | st.sampled_from([Word.ONE, "\ud800", "\x7f", "\u2028", b"bytes", {1: 2}, {None: 1}, {True: 1}])
+)
+anything = st.recursive(
+    leaves | st.text(st.characters(max_codepoint=0x7F), max_size=8) | odd,
+    lambda part: (
+        st.lists(part, max_size=3)
+        | st.tuples(part, part)
+        | st.dictionaries(texts | st.just(Word.ONE), part, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=anything)
+def test_the_quick_way_to_write_gives_what_rfc_8785_does_or_is_not_taken(value: object) -> None:
+    try:
+        wanted = rfc8785.dumps(value)  # type: ignore[arg-type]
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(Malformed):
+            encode(value)  # type: ignore[arg-type]
+    else:
+        assert encode(value) == wanted  # type: ignore[arg-type]
+
+
+def test_what_is_too_deep_or_holds_itself_is_not_written() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+    for value in (ring, {"a": ring}):
+        with pytest.raises(Malformed):
+            encode(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from consent.authority import SubjectAssurance
 from consent.dpop import DpopCode, DpopProblem, DpopProof
-from consent.errors import ConsentInvalid, RecordInvalid
+from consent.errors import ConsentInvalid, PermitInvalid, RecordInvalid
 from consent.gate import (
     GateCode,
     GateReason,
+    InputSeen,
     Permit,
     Presented,
     Refusal,
+    Use,
     commit_template,
     decide,
     says_forbidden,
@@ -533,7 +535,7 @@ def test_hostile_values_never_raise_and_never_pass(data: st.DataObject) -> None:
 
 
 def test_a_refusal_carries_no_number_that_measures_a_face() -> None:
-    assert {f.name for f in fields(GateReason)} == {"code", "face_index", "media_id", "box", "token_index"}
+    assert {f.name for f in fields(GateReason)} == {"code", "face_index", "media_id", "box", "token_index", "place"}
     answer = ask(use(face(2)), presented(record()))
     assert "0." not in repr(replace(answer.reasons[0], box=None)) if isinstance(answer, Refusal) else False
 
@@ -673,7 +675,8 @@ def test_every_code_is_given_by_something() -> None:
     """The list of codes is what callers program against: none is only on paper."""
     source = (ROOT / "consent" / "gate.py").read_text(encoding="utf-8")
     body = source[source.index("class FaceSeen") :]
-    body += (ROOT / "api" / "gate.py").read_text(encoding="utf-8")  # what only the books of the service can tell
+    for name in ("gate.py", "inputs.py"):  # what only the books of the service can tell
+        body += (ROOT / "api" / name).read_text(encoding="utf-8")
     assert [code for code in GateCode if f"GateCode.{code.name}" not in body] == []
 
 
@@ -687,3 +690,94 @@ def test_every_presented_token_is_judged_whatever_the_others_are() -> None:
     assert codes(answer) == ["bad_signature", "record_missing"]
     assert isinstance(answer, Refusal)
     assert [reason.token_index for reason in answer.reasons] == [0, 1]
+
+
+# --- what shows no face ----------------------------------------------------------------------------------------------
+
+
+def test_a_handle_of_a_consenting_person_counts_as_showing_them() -> None:
+    answer = ask(use(inputs=(InputSeen(place="handles/0", consents=("cns_1",)),)), presented(record()))
+    assert isinstance(answer, Permit)
+    assert answer.consents == (("cns_1", "sub_1"),)
+
+
+def test_an_input_that_nobody_can_say_anything_about_is_a_hidden_face() -> None:
+    for hidden in (InputSeen(place="handles/0"), InputSeen(place="handles/0", problem=GateCode.HIDDEN_FACE)):
+        answer = ask(use(face(), inputs=(hidden,)), presented(record()))
+        assert codes(answer) == ["hidden_face"]
+        assert isinstance(answer, Refusal)
+        assert answer.reasons[0].place == "handles/0"
+
+
+def test_a_handle_needs_a_token_of_everyone_it_carries() -> None:
+    both = InputSeen(place="handles/0", consents=("cns_1", "cns_2"))
+    assert codes(ask(use(face(), inputs=(both,)), presented(record()))) == ["no_token"]
+    two = presented(record(person=2), person=2)
+    assert isinstance(ask(use(face(), inputs=(both,)), presented(record()), two), Permit)
+
+
+def test_a_handle_made_under_a_consent_that_ended_does_not_come_back() -> None:
+    carried = InputSeen(place="handles/0", consents=("cns_1",))
+    answer = ask(use(inputs=(carried,)), presented(ended(), token=token(record())), now=NOW + 2 * HOUR)
+    assert codes(answer) == ["revoked", "no_token"]
+
+
+def test_inputs_without_faces_do_not_make_up_for_a_missing_one() -> None:
+    nobody = InputSeen(place="voices/0", problem=GateCode.VOICE_UNDECLARED)
+    assert codes(ask(use(inputs=(nobody,)), presented(record()))) == ["no_face", "voice_undeclared"]
+
+
+def test_obligations_of_a_permit_from_before_retention_still_read() -> None:
+    answer = ask(use(face()), presented(record()))
+    assert isinstance(answer, Permit)
+    compact = sign_permit(answer, KEY)
+    assert verify_permit(compact, KEYS, audience=BACKEND, now=NOW) == answer
+    claims = dict(KEYS.open(compact, typ="permit+jwt", max_chars=8192)._left)
+    claims["obligations"] = {n: v for n, v in claims["obligations"].items() if n != "retention_s"}  # type: ignore[union-attr]
+    older = KEY.sign(claims, typ="permit+jwt")
+    assert verify_permit(older, KEYS, audience=BACKEND, now=NOW).obligations.retention_s == 86_400
+
+
+# --- pictures with nobody in them -------------------------------------------------------------------------------------
+
+
+def test_pictures_in_which_nobody_is_need_nobodys_yes() -> None:
+    permit = ask(use(only_pictures=True))
+    assert isinstance(permit, Permit)
+    assert permit.consents == ()
+    assert permit.assurance is SubjectAssurance.SIMULATED, "it is worth nothing as proof of a person"
+    assert permit.obligations.max_seconds == 60
+    assert permit.obligations.visible_label
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        (use(), GateCode.NO_FACE),
+        (use(face(), only_pictures=True), GateCode.NO_TOKEN),
+        (use(unmeasured(), only_pictures=True), GateCode.NO_TOKEN),
+        (use(only_pictures=True, inputs=(InputSeen(place="voices/0", problem=GateCode.VOICE_UNDECLARED),)),
+         GateCode.VOICE_UNDECLARED),
+        (use(only_pictures=True, inputs=(InputSeen(place="handles/0"),)), GateCode.HIDDEN_FACE),
+        (use(only_pictures=True, job_sha256="no hash"), GateCode.GATE_ERROR),
+    ],
+    ids=["not only pictures", "a face", "a face that cannot be judged", "a voice", "a handle", "no job"],
+)  # fmt: skip
+def test_that_is_no_way_around_anything(wanted: Use, code: GateCode) -> None:
+    refused = ask(wanted)
+    assert isinstance(refused, Refusal)
+    assert code in refused.codes
+
+
+def test_whoever_claims_somebody_is_in_them_is_told_that_nobody_is() -> None:
+    refused = ask(use(only_pictures=True), presented(record()))
+    assert isinstance(refused, Refusal)
+    assert refused.codes == (GateCode.NO_FACE,)
+
+
+def test_a_permit_of_nobody_is_never_read_back_from_text() -> None:
+    """It is for our own generators, which are handed the value; no backend can bring one."""
+    permit = ask(use(only_pictures=True))
+    assert isinstance(permit, Permit)
+    with pytest.raises(PermitInvalid):
+        verify_permit(sign_permit(permit, KEY), KEYS, audience=BACKEND, now=NOW)

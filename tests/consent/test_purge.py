@@ -51,6 +51,15 @@ def test_a_demand_grows_old(after: timedelta, state: PurgeState) -> None:
     assert excused is (PurgeState.EXCUSED if state is PurgeState.OVERDUE else state)
 
 
+@pytest.mark.parametrize("until", [None, NOW + timedelta(days=30)])
+def test_what_a_vendor_keeps_under_its_own_terms_blocks_nobody(until: datetime | None) -> None:
+    kept = replace(asked(), retained_at=NOW, retained_until=until)
+    assert kept.state_at(NOW + LIMIT) is PurgeState.RETAINED
+    later = kept.state_at(NOW + timedelta(days=30))
+    assert later is (PurgeState.RETAINED if until is None else PurgeState.LAPSED)
+    assert replace(kept, confirmed_at=NOW).state_at(NOW + LIMIT) is PurgeState.CONFIRMED
+
+
 def test_the_limits_are_an_hour_and_two_days() -> None:
     assert (asked().target_at, asked().due_at) == (NOW + timedelta(hours=1), NOW + timedelta(hours=48))
 

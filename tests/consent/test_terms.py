@@ -19,6 +19,8 @@ RELEASED = [
     ("2026-12", "zh", "38b61c4d7d1a77844dc066737892ef229567a7a1c12425b464ef3716ce5f4a7c"),
     ("representative-2026-12", "en", "9a65ebc818661d4e6b29e94b9b97d871a7891984c9950133f92f657c80cd18b5"),
     ("representative-2026-12", "zh", "c4df68634fe52d8033852328e73aef379e6827631f2510905e801a93d1e0d8e9"),
+    ("look-alikes-2026-12", "en", "e04fa1bfb8b86d72e16cab1cfdc5d80bc6173424252ea61b39b07aca4f5d83d4"),
+    ("look-alikes-2026-12", "zh", "748abf40c0886c36906dfaaee049cb8d645defc7ef5ecdd9790e7959e7da3112"),
 ]
 
 
@@ -38,7 +40,7 @@ def test_the_hash_is_over_the_text_as_it_is_served(terms) -> None:  # type: igno
 @pytest.mark.parametrize("terms", VERSIONS, ids=lambda t: f"{t.version}-{t.language}")
 def test_the_text_names_its_version_and_every_purpose(terms) -> None:  # type: ignore[no-untyped-def]
     assert terms.version in terms.text
-    for purpose in Purpose:
+    for purpose in Purpose if terms.reader is not Reader.LOOK_ALIKES else ():
         assert purpose.value in terms.text
 
 

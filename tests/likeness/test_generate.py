@@ -13,7 +13,7 @@ import pytest
 from consent.gate import Permit
 from likeness.double import Double
 from likeness.errors import PermitMismatch, RenderError
-from likeness.generate import Clip, RenderRequest, generate
+from likeness.generate import Clip, Kind, RenderRequest, Shot, Speech, Story, generate
 from liveness.capture import Audio, RgbImage
 from tests.consent.given import ask, face, presented, record, use
 from tests.people import vector
@@ -38,7 +38,7 @@ def doubles(*pairs: tuple[str, str]) -> list[Double]:
 class Recorder:
     """A generator that makes grey pictures and remembers what it was asked for; ``spoil`` changes its clip."""
 
-    name, version, most_people = "recorder", "1", 2
+    name, version, kind, most_people = "recorder", "1", Kind.PORTRAIT, 2
 
     def __init__(self, spoil: Callable[[Clip], Clip] = lambda clip: clip, made: int | None = None) -> None:
         self.asked: list[RenderRequest] = []
@@ -60,7 +60,14 @@ class Recorder:
 
 
 def request(**more: object) -> RenderRequest:
-    return RenderRequest(**{"script": "Hello.", "max_seconds": 5.0, "width": 320, "height": 240} | more)  # type: ignore[arg-type]
+    speech = Speech(script="Hello.")
+    return RenderRequest(**{"content": speech, "max_seconds": 5.0, "width": 320, "height": 240} | more)  # type: ignore[arg-type]
+
+
+def story(count: int = 2, *seconds: float, caption: str = "") -> Story:
+    photograph = np.zeros((8, 8, 3), np.uint8)
+    shots = tuple(Shot(seconds=each, caption=caption) for each in seconds or [1.0] * (count - 1))
+    return Story(photographs=(photograph,) * count, shots=shots)
 
 
 def start() -> datetime:
@@ -102,6 +109,24 @@ def test_all_the_people_of_a_permit_must_be_shown() -> None:
     with pytest.raises(PermitMismatch):
         generate(two, doubles(), request(), generator, now=start())
     assert generator.asked == []
+
+
+def test_only_a_story_may_be_of_nobody() -> None:
+    """It shows the photographs that the gate has looked at; a portrait of nobody would be somebody invented."""
+    nobody = ask(use(only_pictures=True))
+    assert isinstance(nobody, Permit)
+    storyteller = Recorder()
+    storyteller.kind = Kind.STORY
+    assert generate(nobody, [], request(content=story()), storyteller, now=nobody.issued_at).frame_count == 12
+    for permitted, who, content, generator in (
+        (nobody, [], None, Recorder()),
+        (nobody, doubles(), story(), storyteller),
+        (permit(), [], story(), storyteller),
+    ):
+        more = {} if content is None else {"content": content}
+        with pytest.raises(PermitMismatch):
+            generate(permitted, who, request(**more), generator, now=nobody.issued_at)
+    assert len(storyteller.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +189,7 @@ def test_more_people_than_a_generator_can_show() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"script": None}, {"sound": SILENCE}, {"width": 321}, {"width": 100}, {"height": 4000}, {"fps": 0}, {"fps": 200},
+        {"width": 321}, {"width": 100}, {"height": 4000}, {"fps": 0}, {"fps": 200},
         {"max_seconds": 0.0}, {"max_seconds": float("nan")}, {"max_seconds": float("inf")},
     ],
 )  # fmt: skip
@@ -174,5 +199,38 @@ def test_a_request_that_makes_no_sense_is_refused_when_it_is_made(wrong: dict[st
     assert senseless.value.code == "request_invalid"
 
 
-def test_what_is_to_be_said_is_not_printed() -> None:
+@pytest.mark.parametrize("wrong", [{}, {"script": "Hello.", "sound": SILENCE}], ids=["nothing", "both"])
+def test_one_thing_is_said(wrong: dict[str, object]) -> None:
+    with pytest.raises(RenderError) as senseless:
+        Speech(**wrong)  # type: ignore[arg-type]
+    assert senseless.value.code == "request_invalid"
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds"),
+    [(1, ()), (11, ()), (2, (1.0, 1.0)), (3, (1.0,)), (2, (0.4,)), (2, (20.1,)), (2, (float("nan"),))],
+    ids=["one photograph", "eleven", "a shot too many", "a shot missing", "a flash", "endless", "no number"],
+)
+def test_a_story_that_makes_no_sense_is_refused_when_it_is_made(count: int, seconds: tuple[float, ...]) -> None:
+    with pytest.raises(RenderError) as senseless:
+        story(count, *seconds)
+    assert senseless.value.code == "request_invalid"
+
+
+def test_a_caption_that_nobody_could_read_is_refused() -> None:
+    with pytest.raises(RenderError) as long:
+        story(2, 3.0, caption="words " * 40)
+    assert long.value.code == "caption_too_long"
+
+
+def test_a_generator_of_another_kind_is_not_asked() -> None:
+    generator = Recorder()
+    with pytest.raises(RenderError) as other:
+        generate(permit(), doubles(), request(content=story()), generator, now=start())
+    assert other.value.code == "kind_mismatch"
+    assert generator.asked == []
+
+
+def test_what_is_to_be_said_or_shown_is_not_printed() -> None:
     assert "Hello" not in repr(request())
+    assert "Hello" not in repr(request(content=story(caption="Hello.")))

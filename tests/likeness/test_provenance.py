@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,15 +26,19 @@ from likeness.label import LEAST_CHARACTER_HEIGHT, LEAST_OPENING_S, labelled, pl
 from likeness.provenance import (
     CONSENT_LABEL,
     Authority,
+    ConsentAssertion,
     ManifestSigner,
     ManifestState,
     MarkedClip,
+    Published,
     check_label,
     mark,
     new_authority,
     renewed,
+    salted,
     verify_clip,
 )
+from likeness.watermark import Watermark, read
 from liveness.capture import Audio, RgbImage
 from liveness.decode import decode, sample_pictures
 from liveness.policy import STRICT
@@ -103,11 +109,131 @@ def test_it_names_the_consents_and_nobody(made: MarkedClip) -> None:
     consent = made.manifest.consent
     assert consent is not None
     ((consent_id, subject_id),) = permit().consents
-    assert consent.consents == (consent_id,)
+    assert consent.consents == (salted(permit(), str(consent_id).encode()),)
     assert (consent.purpose, consent.backend, consent.assurance) == ("cameo", "portrait", "web")
     data = made.path.read_bytes()
     assert permit().permit_id.encode() not in data
     assert subject_id.encode() not in data
+    assert str(consent_id).encode() not in data
+
+
+def test_two_clips_of_one_person_have_nothing_in_common(made: MarkedClip, tmp_path: Path) -> None:
+    """Whoever collects clips must not be able to tell which show the same consent or come from the same portrait."""
+    portrait = b"the same portrait"
+    other = replace(permit(), permit_id=type(permit().permit_id)("prm_" + "7" * 32))
+    first, second = (
+        mark(clip(grey(24), 24), each, ManifestSigner(authority()), tmp_path / f"{n}.mp4", made_from=[portrait])
+        for n, each in enumerate((permit(), other))
+    )
+    said = [each.manifest.consent for each in (first, second)]
+    assert said[0] is not None
+    assert said[1] is not None
+    assert not set(said[0].consents) & set(said[1].consents)
+    assert said[0].permit_sha256 != said[1].permit_sha256
+    ids = [{i["instance_id"] for i in raw_manifest(each.path)["ingredients"]} for each in (first, second)]
+    assert not ids[0] & ids[1]
+    assert hashlib.sha256(portrait).hexdigest().encode() not in first.path.read_bytes()
+
+
+def test_what_it_was_made_from_is_named_by_digest_alone(tmp_path: Path) -> None:
+    portrait = b"\x89PNG a portrait"
+    made = mark(
+        clip(grey(24), 24), permit(), ManifestSigner(authority()), tmp_path / "clip.mp4", made_from=[portrait, b"voice"]
+    )
+    assert made.manifest.inputs == 2
+    raw = raw_manifest(made.path)
+    assert [i["relationship"] for i in raw["ingredients"]] == ["inputTo", "inputTo"]
+    assert raw["ingredients"][0]["instance_id"] == f"urn:mien:{salted(permit(), portrait)}"
+    actions = next(a["data"]["actions"] for a in raw["assertions"] if a["label"] == "c2pa.actions.v2")
+    assert len(actions[0]["parameters"]["ingredients"]) == 2, "the action says what was used"
+    assert made.manifest.thumbnails == 0
+    assert portrait not in made.path.read_bytes()
+
+
+def test_a_clip_made_in_another_says_so_and_keeps_its_history(made: MarkedClip, tmp_path: Path) -> None:
+    edited = mark(clip(grey(24), 24), permit(), ManifestSigner(authority()), tmp_path / "clip.mp4", original=made.path)
+    assert edited.manifest.state is ManifestState.TRUSTED
+    assert edited.manifest.actions == ("c2pa.opened", "c2pa.edited")
+    assert edited.manifest.digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
+    (parent,) = raw_manifest(edited.path)["ingredients"]
+    assert parent["relationship"] == "parentOf"
+    assert "active_manifest" in parent, "the original's own manifest is inside"
+    assert edited.manifest.thumbnails == 0
+
+
+def filmed(path: Path, codec: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for image in grey(6):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_clip_made_in_a_film_says_so_whatever_the_film_comes_in(tmp_path: Path) -> None:
+    signer, out = ManifestSigner(authority()), tmp_path / "clip.mp4"
+    mov = filmed(tmp_path / "film.mov", "h264")
+    in_mov = mark(clip(grey(24), 24), permit(), signer, out, original=mov, made_from=[b"portrait"])
+    assert in_mov.manifest.actions == ("c2pa.opened", "c2pa.edited")
+    assert in_mov.manifest.inputs == 1
+    parent = next(each for each in raw_manifest(out)["ingredients"] if each["relationship"] == "parentOf")
+    assert parent["format"] == "video/quicktime"
+
+    webm = filmed(tmp_path / "film.webm", "libvpx-vp9")
+    in_webm = mark(clip(grey(24), 24), permit(), signer, out, original=webm, made_from=[b"portrait"])
+    assert in_webm.manifest.state is ManifestState.TRUSTED
+    assert in_webm.manifest.actions == ("c2pa.created",)
+    assert in_webm.manifest.digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
+    named = [each["instance_id"] for each in raw_manifest(out)["ingredients"]]
+    assert named[1] == f"urn:mien:{salted(permit(), webm.read_bytes())}"
+
+
+def test_a_film_whose_own_manifest_was_tampered_with_does_not_spoil_the_clips(made: MarkedClip, tmp_path: Path) -> None:
+    broken = bytearray(made.path.read_bytes())
+    broken[-3000] ^= 1
+    (tmp_path / "film.mp4").write_bytes(bytes(broken))
+    edited = mark(
+        clip(grey(24), 24), permit(), ManifestSigner(authority()), tmp_path / "clip.mp4", original=tmp_path / "film.mp4"
+    )
+    assert edited.manifest.state is ManifestState.TRUSTED
+
+
+def test_the_watermark_is_in_the_pictures_and_bound_by_the_manifest(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    ground = np.asarray(np.kron(chance.integers(40, 215, (12, 16, 3)), np.ones((20, 20, 1))), np.uint8)
+    key = bytes(range(32))
+    made = mark(
+        clip(iter([ground] * 24), 24),
+        permit(),
+        ManifestSigner(authority()),
+        tmp_path / "clip.mp4",
+        watermark=Watermark(number=0x0102030405, key=key),
+    )
+    assert made.manifest.watermark == 0x0102030405
+    assert made.manifest.actions == ("c2pa.created", "c2pa.watermarked.bound")
+    reading = read([frame.image for frame in sample_pictures(made.path.read_bytes(), 400)], key)
+    assert reading is not None
+    assert reading.number == 0x0102030405
+
+
+def test_it_says_where_to_ask_about_it(tmp_path: Path) -> None:
+    told = Published(status="https://mien.example/v1/clips/status", log="mien.example/v1/log")
+    made = mark(clip(grey(24), 24), permit(), ManifestSigner(authority()), tmp_path / "clip.mp4", published=told)
+    consent = made.manifest.consent
+    assert consent is not None
+    assert consent.status == f"https://mien.example/v1/clips/status/{consent.permit_sha256}"
+    assert consent.log == "mien.example/v1/log"
+
+
+def test_what_older_clips_say_is_still_read(made: MarkedClip) -> None:
+    assert made.manifest.consent is not None
+    data: dict[str, object] = dict(made.manifest.consent.to_data())
+    older = {key: value for key, value in data.items() if key not in ("status", "log")}
+    assert ConsentAssertion.from_data(older).status == ""
+    for wrong in (data | {"name": "Ann"}, {k: v for k, v in older.items() if k != "purpose"}, data | {"consents": "x"}):
+        with pytest.raises(ValueError, match="consent assertion"):
+            ConsentAssertion.from_data(wrong)
 
 
 def test_training_on_it_is_not_allowed(made: MarkedClip) -> None:
@@ -117,7 +243,7 @@ def test_training_on_it_is_not_allowed(made: MarkedClip) -> None:
     assert all(entry == {"use": "notAllowed"} for entry in uses.values())
 
 
-def raw_manifest(path: Path) -> dict[str, list[dict[str, dict[str, dict[str, str]]]]]:
+def raw_manifest(path: Path) -> dict[str, Any]:
     import c2pa
 
     with (
@@ -126,7 +252,7 @@ def raw_manifest(path: Path) -> dict[str, list[dict[str, dict[str, dict[str, str
         c2pa.Reader("video/mp4", file, context=context) as reader,
     ):
         report = json.loads(reader.json())
-    active: dict[str, list[dict[str, dict[str, dict[str, str]]]]] = report["manifests"][report["active_manifest"]]
+    active: dict[str, Any] = report["manifests"][report["active_manifest"]]
     return active
 
 
@@ -227,8 +353,6 @@ def test_the_file_carries_the_metadata_key_of_the_chinese_standard(made: MarkedC
 
 
 def test_the_marked_file_plays_and_is_the_one_that_was_hashed(made: MarkedClip) -> None:
-    import hashlib
-
     data = made.path.read_bytes()
     assert (made.sha256, made.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     facts = decode(data, policy=STRICT).facts
