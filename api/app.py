@@ -65,7 +65,6 @@ from api.media import Vault
 from api.notices import Notices
 from api.queue import Queue
 from api.remote_clips import open_remotes
-from api.schemas import ProblemBody
 from api.service import Service, wall_clock
 from api.settings import Settings
 from api.status import StatusLists
@@ -160,7 +159,6 @@ def create_app(service: Service) -> FastAPI:
         lifespan=life,
         docs_url=None,  # its page would load scripts from a third party
         redoc_url=None,
-        responses={"4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}},
     )
     app.state.service = service
     app.state.key_holders = KeyHolders()
@@ -171,35 +169,36 @@ def create_app(service: Service) -> FastAPI:
     app.state.identify_desk = routes_identify.Desk.of(service.settings)
     app.state.sign_ins = Allowances(per_minute=60, at_once=30, clock=time.monotonic)
     app.state.live = LiveSessions(service.settings.live_sessions)
-    for part in (
-        routes_gate,  # first: routes are tried in this order, and none is asked as often
-        routes_liveness,
-        routes_live,
-        routes_consent,
-        routes_authorities,
-        routes_media,
-        routes_ext_authz,
-        routes_references,
-        routes_backends,
-        routes_clips,
-        routes_identify,
-        routes_remote,
-        routes_audit,
-        routes_log,
-        routes_subject,
-        routes_passkeys,
-        routes_vendor_people,
-        routes_public,
-        pages,
-        routes_console,
-        routes_start,
-        routes_terms,
-        routes_my,
-        routes_account,
-        routes_verify,
-        routes_studio,
+    for router in (
+        routes_gate.router,  # first: routes are tried in this order, and none is asked as often
+        routes_liveness.router,
+        routes_live.router,
+        routes_consent.router,
+        routes_authorities.router,
+        routes_media.router,
+        routes_ext_authz.router,
+        routes_references.router,
+        routes_backends.router,
+        routes_clips.router,
+        routes_identify.router,
+        routes_remote.router,
+        routes_audit.router,
+        routes_log.router,
+        routes_subject.router,
+        routes_passkeys.router,
+        routes_vendor_people.router,
+        routes_public.router,
+        pages.router,
+        routes_console.router,
+        routes_start.router,
+        routes_terms.router,
+        routes_my.router,
+        routes_account.router,
+        routes_verify.router,
+        routes_studio.router,
+        routes_studio.calls,
     ):
-        app.include_router(part.router)
+        app.router.routes.extend(router.routes)  # as they are: included, each is built again for every application
     for kind in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, as_problem)
     return app

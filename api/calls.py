@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from email.message import Message
 from pathlib import Path
@@ -28,6 +28,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import Caller, who_calls
 from api.errors import Problem, problem_of
 from api.keys import MasterUnknown, Unsealable
+from api.schemas import ProblemBody
 from api.service import Service
 from api.tables import IdempotencyRow
 
@@ -36,6 +37,10 @@ log = logging.getLogger("mien.api")
 KEPT = timedelta(hours=24)
 _ABANDONED = timedelta(minutes=2)  # longer than any write takes: the process that worked on it is gone
 _WRITES = frozenset({"POST", "PUT", "DELETE"})
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ProblemBody, "content": {"application/problem+json": {}}}
+}  # what a call may be answered with besides what it is for
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Body = TypeVar("Body", bound=BaseModel)
@@ -56,6 +61,9 @@ class _Read(Request):
 
 class Call(APIRoute):
     """The route class of every router here."""
+
+    def __init__(self, *args: Any, responses: Mapping[int | str, dict[str, Any]] | None = None, **how: Any) -> None:
+        super().__init__(*args, responses=PROBLEMS | dict(responses or {}), **how)
 
     def get_route_handler(self) -> Handler:
         return answering(super().get_route_handler())

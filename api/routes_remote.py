@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.calls import PROBLEMS
 from api.errors import Problem
 from api.handovers import handed_over
 from api.remote_clips import Remotes, hear_account, hear_callback
@@ -16,7 +17,7 @@ from api.service import TheService
 from likeness.errors import RemoteError
 from likeness.remote import Callback
 
-router = APIRouter(prefix="/v1/remote", tags=["clips"])
+router = APIRouter(prefix="/v1/remote", tags=["clips"], responses=PROBLEMS)
 
 _MOST_BYTES = 256 * 1024
 _RETURNED = (

@@ -17,7 +17,7 @@ from api.schemas import LinkToShow
 from api.service import TheService
 
 router = APIRouter(prefix="/studio", route_class=PageRoute, include_in_schema=False)
-calls = APIRouter(route_class=Call, include_in_schema=False)
+calls = APIRouter(prefix="/studio", route_class=Call, include_in_schema=False)
 
 _CLIP = re.compile(r"clp_[0-9a-f]{32}")
 Creator = Annotated[KeyHolder, StaffHere(Role.APP)]
@@ -64,6 +64,3 @@ def _page(
 ) -> Response:
     """``account``: the name under which people may say that this creator may ask."""
     return page(request, template, area="studio", account=who.name, heading=heading, here=here, script=script, **values)
-
-
-router.include_router(calls)
