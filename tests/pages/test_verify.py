@@ -441,6 +441,7 @@ def seconds(page: Page) -> float:
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 def test_live_a_failed_try_with_its_reason_then_success_to_the_receipt(phone: Browser, real: Site, film: Film) -> None:
     """In real time, so a busy machine may interrupt a recording, which the page says; a person has another try then, too."""
     session = real.world.session()
@@ -476,6 +477,7 @@ def test_live_a_failed_try_with_its_reason_then_success_to_the_receipt(phone: Br
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 def test_recorded_in_chinese_and_the_network_is_lost_in_the_middle(phone: Browser, real: Site, film: Film) -> None:
     session = real.world.session()
     with filmed_at(phone, real, film, session, language="zh") as page:
