@@ -137,8 +137,8 @@ def _judged_again_and_again(
     from datetime import UTC, datetime
     from time import perf_counter
 
+    from api.examiner import HandedIn
     from api.judge_process import JudgeProcess
-    from api.judging import HandedIn
     from liveness.examine import verdict_json
     from liveness.verdict import Live
 

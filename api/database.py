@@ -13,6 +13,7 @@ mistakes out but not somebody who can send any SQL.
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -391,7 +392,7 @@ def alembic_config(url: str) -> Any:
 
     import migrations
 
-    config = Config()
+    config = Config(stdout=sys.stdout)  # as it is now, not as it was when the library was loaded
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes["url"] = url

@@ -39,7 +39,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
 
-from api.judging import Examiner, HandedIn, Judged
+from api.examiner import Examiner, HandedIn, Judged
 from api.settings import PREFIX, Settings
 from liveness.errors import EngineError, MediaError
 
@@ -337,7 +337,7 @@ class _Values(pickle.Unpickler):
             ("builtins", "object"),
         }
     )
-    _OURS = ("liveness.", "api.judging", "api.judge_process")
+    _OURS = ("liveness.", "api.examiner", "api.judge_process")
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._OTHERS:
@@ -359,7 +359,7 @@ def _read(answer: bytes) -> object:
 def open_models(settings: Settings) -> Examiner:
     """Raises: WeightsError, EngineError."""
     from api.engines import open_examining
-    from api.judging import ModelExaminer
+    from api.examiner import ModelExaminer
 
     engines, finder = open_examining(settings)
     return ModelExaminer(engines=engines, finder=finder)

@@ -23,10 +23,10 @@ from api.clip_endings import DEADLINE, fail, is_overdue, tell_done
 from api.clip_events import CHANNEL
 from api.clip_registry import Looks, register
 from api.engines import Bounded, FaceEngines, generators_when_needed
+from api.examiner import still_of
 from api.faces import faces_in
 from api.gate import ask, consent_named, reasons_to_json, redeem, withheld
 from api.interruptions import Interruptions, Watch
-from api.judging import still_of
 from api.marks import looks_of, put_marks, workplace
 from api.media import Erased, Sealed, Unsealable, templates_from_bytes
 from api.orders import Order, order_from_bytes

@@ -35,8 +35,9 @@ from api.books import settling
 from api.capacity import Capacity, Lane, Room, capacity_of, this_machine
 from api.database import Database, bring_up, open_database, require_schema
 from api.engines import Bounded, open_face_engines
+from api.examiner import Examiner
 from api.judge_process import JudgePool
-from api.judging import Examiner, Judges, judge_challenge
+from api.judging import Judges, judge_challenge
 from api.look_alike_lookups import look_up
 from api.notices import CONSENT_CHANNEL, Notices
 from api.queue import MOST_TRIES, JobKind, Task, give_back, house_app, still_here, take_over, worker_app

@@ -34,8 +34,9 @@ from api.ledger import verify_stored
 from api.service import Service
 from consent.keys import KeySet
 from consent.status_list import Status, read_list
-from tests.api.conftest import ALICE, World, colour_template
+from tests.api.conftest import World
 from tests.api.processes import Asked, Asker, Running, Shared, own_service, running
+from tests.api.scripted import ALICE, colour_template
 from tests.api.test_clips import ordered, state
 from tests.api.test_status import place
 from tests.api.test_worker import WallClock

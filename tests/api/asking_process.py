@@ -16,7 +16,8 @@ from api.database import Database, new_engine
 from api.engines import Bounded, FaceEngines
 from api.settings import Settings
 from liveness.digits import Language
-from tests.api.conftest import ColourEmbedder, ColourFinder
+from tests.api.conftest import ColourFinder
+from tests.api.scripted import ColourEmbedder
 
 
 def main(url: str, var: str, keys: str) -> None:

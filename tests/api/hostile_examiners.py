@@ -7,9 +7,9 @@ import signal
 import time
 from pathlib import Path
 
-from api.judging import HandedIn, Judged
+from api.examiner import HandedIn, Judged
 from api.settings import Settings
-from tests.api.conftest import ScriptedExaminer
+from tests.api.scripted import ScriptedExaminer
 
 _KEPT: list[bytes] = []
 

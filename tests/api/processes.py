@@ -23,7 +23,8 @@ from api.engines import Bounded, FaceEngines
 from api.service import Service
 from api.settings import Settings
 from liveness.digits import Language
-from tests.api.conftest import ColourEmbedder, ColourFinder, World, postgres_folder
+from tests.api.conftest import ColourFinder, World, postgres_folder
+from tests.api.scripted import ColourEmbedder
 from tests.api.test_serve import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]

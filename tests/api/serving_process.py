@@ -18,7 +18,8 @@ from api.service import log_to_stderr
 from api.settings import Settings
 from api.worker import stop_with_parent
 from liveness.digits import Language
-from tests.api.conftest import ColourEmbedder, ColourFinder
+from tests.api.conftest import ColourFinder
+from tests.api.scripted import ColourEmbedder
 
 
 def main(url: str, var: str, keys: str, port: str) -> None:

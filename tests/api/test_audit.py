@@ -13,7 +13,8 @@ from api.evidence import verify_evidence_file
 from consent.errors import EvidenceInvalid
 from consent.evidence import verify_evidence
 from consent.keys import KeySet
-from tests.api.conftest import BOB, World
+from tests.api.conftest import World
+from tests.api.scripted import BOB
 from tests.api.test_consents import revoke
 from tests.api.test_gate import permitted, redeem
 from tests.api.test_liveness_sessions import code

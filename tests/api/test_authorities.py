@@ -17,7 +17,8 @@ from consent.authority import Act, AuthorityCode, AuthorityRefusal
 from consent.gate import commit_template
 from consent.record import Limits, Scope
 from consent.terms import Purpose
-from tests.api.conftest import ALICE, BOB, World, content_digest, png
+from tests.api.conftest import World, content_digest, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service

@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent.job import Job, job_sha256
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE
 from tests.api.test_gate import books, codes
 from tests.api.test_liveness_sessions import code
 

@@ -38,8 +38,9 @@ from consent.terms import Purpose
 from consent.tlog_proof import read_tlog_proof
 from consent.tokens import UnverifiedToken
 from liveness.policy import Assurance
-from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, png
+from tests.api.conftest import Clock, World, fresh_database, png
 from tests.api.s3 import s3_server
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_authorities import GONE, granted, phone, reasons
 from tests.api.test_browser_sessions import PERSON, as_person, here, with_passkey
 from tests.api.test_clips import ordered

@@ -29,7 +29,8 @@ from api.sweeping import sweep
 from api.tables import AttemptRow, OutcomeRow
 from consent.attempts import Attempt
 from consent.terms import Purpose
-from tests.api.conftest import ALICE, World, owner_of, png
+from tests.api.conftest import World, owner_of, png
+from tests.api.scripted import ALICE
 from tests.api.test_consents import revoke
 from tests.api.test_gate import books, codes, permitted
 
@@ -154,7 +155,7 @@ from api.gate import Question, ask
 from api.settings import Settings
 from consent.terms import Purpose
 from liveness.digits import Language
-from tests.api.conftest import ColourEmbedder, ColourFinder
+from tests.api.conftest import ColourFinder
 
 url, var, keys = sys.argv[1:]
 faces = FaceEngines(

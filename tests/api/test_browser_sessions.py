@@ -19,7 +19,8 @@ from api.service import Service
 from api.sweeping import sweep
 from api.tables import ApiKeyRow, BrowserSessionRow, PasskeyChallengeRow
 from tests.api.authenticator import Passkey
-from tests.api.conftest import BOB, World
+from tests.api.conftest import World
+from tests.api.scripted import BOB
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service

@@ -14,7 +14,8 @@ import pytest
 from api.auth import KeyNameInvalid, Role, create_key
 from api.errors import PROBLEMS
 from api.tables import ApiKeyRow, IdempotencyRow
-from tests.api.conftest import ALICE, World, content_digest, png
+from tests.api.conftest import World, content_digest, png
+from tests.api.scripted import ALICE
 from tests.api.test_consents import body as consent_body
 from tests.api.test_liveness_sessions import code
 

@@ -17,7 +17,8 @@ from api.rendering import render_clip
 from likeness.double import Double
 from likeness.generate import Clip, RenderRequest
 from likeness.provenance import ManifestState, verify_clip
-from tests.api.conftest import ALICE, BOB, ColourGenerator, World, picture_of, png, renderers
+from tests.api.conftest import ColourGenerator, World, png, renderers
+from tests.api.scripted import ALICE, BOB, picture_of
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 from tests.api.test_media import sound

@@ -23,7 +23,8 @@ from consent.keys import KeySet
 from consent.ledger import commit, verify_receipt
 from consent.record import Kind, read_record
 from consent.terms import current
-from tests.api.conftest import ALICE, BOB, World, png, renderers
+from tests.api.conftest import World, png, renderers
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service

@@ -19,7 +19,8 @@ from consent.keys import KeySet
 from consent.ledger import verify_receipt
 from consent.record import read_record
 from consent.terms import current
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service

@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from api.auth import KeyNameInvalid, Role, create_api_key
 from api.sweeping import sweep
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE
 from tests.api.test_gate import codes
 from tests.api.test_liveness_sessions import code
 from tests.api.test_status import claims_of

@@ -35,8 +35,9 @@ from api.notices import APPLICATION_NAME
 from api.service import wall_clock
 from api.shreds import Shredded, consent_shred_id, read_shreds
 from consent.status_list import Status, read_list
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
 from tests.api.processes import Asked, Asker, Child, Running, Shared, own_service, running
+from tests.api.scripted import ALICE
 from tests.api.test_clips import content, ordered, state
 from tests.api.test_liveness_sessions import code
 from tests.api.test_status import place

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 import api.gate
 from api.auth import Role
-from tests.api.conftest import ALICE, BOB, CONTRACT, World, colour_template, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB, CONTRACT, colour_template
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 

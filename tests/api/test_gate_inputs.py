@@ -13,7 +13,8 @@ import pytest
 
 from api.service import Service
 from api.settings import Settings
-from tests.api.conftest import ALICE, BOB, CONTRACT, World, colour_template, content_digest, png
+from tests.api.conftest import World, content_digest, png
+from tests.api.scripted import ALICE, BOB, CONTRACT, colour_template
 from tests.api.test_consents import revoke
 from tests.api.test_gate import codes
 from tests.api.test_liveness_sessions import code

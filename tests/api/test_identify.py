@@ -25,7 +25,8 @@ from likeness.generate import Clip, Generator, RenderRequest, Speech
 from likeness.watermark import Watermark, watermarked
 from liveness.capture import Audio, RgbImage
 from liveness.decode import sample_pictures
-from tests.api.conftest import ALICE, BOB, START, ColourGenerator, World
+from tests.api.conftest import START, ColourGenerator, World
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_clips import content, ordered
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from api.examiner import HandedIn, Judged
 from api.judge_process import Bounds, Ending, JudgeFailed, JudgePool, JudgeProcess, resident_bytes
-from api.judging import HandedIn, Judged
 from api.settings import Settings
 from liveness.challenge import Challenge
 from liveness.errors import EngineError, MediaError
 from liveness.policy import STRICT
 from liveness.verdict import Live
-from tests.api.conftest import picture_of
+from tests.api.scripted import picture_of
 from tests.people import NOW, challenge
 
 HOSTAGE = "tests.api.hostile_examiners:hostage"
@@ -158,7 +158,7 @@ def test_signals_to_the_whole_group_leave_it_to_the_worker() -> None:
 _WORKER = """
 import sys, threading
 from api.judge_process import Bounds, JudgeProcess
-from api.judging import HandedIn
+from api.examiner import HandedIn
 from api.settings import Settings
 from liveness.policy import STRICT
 from tests.people import NOW, challenge
@@ -199,6 +199,12 @@ def test_it_gets_no_secret_and_dumps_no_core(monkeypatch: pytest.MonkeyPatch) ->
         limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
         (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
         assert core.split()[4:6] == ["0", "0"]
+
+
+def test_nothing_that_reaches_the_database_or_the_network_is_loaded_beside_what_was_handed_in() -> None:
+    loads = "import sys, api.judge_process, api.engines, liveness.decode; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loads], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"sqlalchemy", "psycopg", "procrastinate", "fastapi", "httpx", "joserfc"} & set(done.stdout.split())
 
 
 def test_of_two_judges_one_that_hangs_keeps_nobody_waiting() -> None:

@@ -19,7 +19,8 @@ from likeness.encode import encode
 from likeness.generate import Cameo, Clip, Kind, RenderRequest, Speech, Story
 from likeness.provenance import ManifestState, verify_clip
 from liveness.capture import Audio
-from tests.api.conftest import ALICE, BOB, World, picture_of, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB, picture_of
 from tests.api.test_clips import content as clip_content
 from tests.api.test_clips import state
 from tests.api.test_liveness_sessions import code

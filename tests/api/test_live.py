@@ -23,7 +23,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.app import create_app
 from api.engines import Bounded, FaceEngines
-from api.judging import HandedIn, Judged, Judges, judge_challenge, live_timing
+from api.examiner import HandedIn, Judged, live_timing
+from api.judging import Judges, judge_challenge
 from api.live_guidance import LiveSessions
 from api.routes_live import MESSAGE_MAX_BYTES
 from lab.live_client import LivePhone, live_person, new_session, perform_live, served
@@ -34,7 +35,8 @@ from liveness.evidence import Box, Face
 from liveness.live import Patience
 from liveness.reasons import Reason
 from liveness.verdict import CheckResult, judge
-from tests.api.conftest import ALICE, ColourEmbedder, ColourFinder, World, colour_template, picture_of
+from tests.api.conftest import ColourFinder, World
+from tests.api.scripted import ALICE, ColourEmbedder, colour_template, picture_of
 from tests.api.test_liveness_sessions import code, status
 
 pytestmark = pytest.mark.service

@@ -9,14 +9,16 @@ import pytest
 from sqlalchemy import text
 
 from api.engines import Bounded
-from api.judging import HandedIn, Judged, Judges, judge_challenge
+from api.examiner import HandedIn, Judged
+from api.judging import Judges, judge_challenge
 from api.media import Erased
 from api.queue import MOST_TRIES
 from api.routes_liveness import CAPTURE_MAX_BYTES
 from api.sweeping import sweep
 from api.tables import ChallengeRow, DataKeyRow, SessionRow
 from liveness.evidence import Fingerprint
-from tests.api.conftest import ScriptedExaminer, World, content_digest
+from tests.api.conftest import World, content_digest
+from tests.api.scripted import ScriptedExaminer
 
 pytestmark = pytest.mark.service
 

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 
 from api.app import create_app, open_service
 from api.audit_events import AuditAction
+from api.auth import Role
 from api.backup import back_up, restore
 from api.database import Database, alembic_config, as_service, downgrade, new_engine, upgrade
 from api.engines import FaceEngines
@@ -35,9 +36,10 @@ from consent.look_alikes import LIMITS, Choice, read_choice
 from consent.terms import Reader, current
 from liveness.policy import Limit
 from liveness.template import FaceTemplate, template
-from tests.api import conftest
-from tests.api.conftest import ALICE, BOB, Clock, World, fresh_database, owner_of, png
+from tests.api import scripted
+from tests.api.conftest import Clock, World, fresh_database, owner_of, png
 from tests.api.receiver import receiver
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 from tests.api.test_subject import archive_of, listed
@@ -58,13 +60,13 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _templates_as_models_make_them(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = conftest.colour_template
+    narrow = scripted.colour_template
 
     def wide(colour: tuple[int, int, int]) -> FaceTemplate:
         short = narrow(colour)
         return template(np.concatenate([short.vector, np.zeros(508, np.float32)]), contract_id=short.contract_id)
 
-    monkeypatch.setattr(conftest, "colour_template", wide)
+    monkeypatch.setattr(scripted, "colour_template", wide)
     assert prepare(database.owner_url, memory_mb=ROOMY) is None
 
 
@@ -413,7 +415,7 @@ def elsewhere(
                 client = TestClient(create_app(service))
                 world = World(client, service, clock)
                 names = {"app": "app-one", "backend": "studio"}
-                world.keys = {role: world.key(conftest.Role(role), name) for role, name in names.items()}
+                world.keys = {role: world.key(Role(role), name) for role, name in names.items()}
                 return world
 
         yield opened
@@ -475,7 +477,7 @@ def test_alerts_work_on_a_server_without_pgvector(
         ):
             world = World(client, service, clock)
             names = {"app": "app-one", "backend": "studio", "admin": "operator"}
-            world.keys = {role: world.key(conftest.Role(role), name) for role, name in names.items()}
+            world.keys = {role: world.key(Role(role), name) for role, name in names.items()}
             assert client.get("/readyz").json()["look_alikes"] == "on"
             alice, bob = enrolled(world), enrolled(world, BOB, "user-2")
             asked(world)
@@ -502,7 +504,7 @@ def test_migrations_go_down_and_up_around_it(server: str) -> None:
 
 def test_templates_of_another_length_are_not_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     short = template(np.array([1.0, 2.0, 3.0], np.float32), contract_id="small-1")
-    monkeypatch.setattr(conftest, "colour_template", lambda _: short)
+    monkeypatch.setattr(scripted, "colour_template", lambda _: short)
     alice = world.consent()
     refused = wants(world, alice)
     assert (refused.status_code, refused.json()["reason"]) == (503, "other_dimension")
@@ -515,9 +517,9 @@ def test_templates_of_another_length_are_not_taken(world: World, monkeypatch: py
 
 def test_faces_of_another_model_are_like_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled(world)
-    wide = conftest.colour_template
+    wide = scripted.colour_template
     monkeypatch.setattr(
-        conftest, "colour_template", lambda colour: replace(wide(colour), contract_id="another-model-1")
+        scripted, "colour_template", lambda colour: replace(wide(colour), contract_id="another-model-1")
     )
     asked(world, ALICE)
     with world.service.database.transaction() as store:

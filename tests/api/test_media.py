@@ -16,7 +16,8 @@ from api.sweeping import sweep
 from api.tables import MediaRow
 from likeness.encode import encode
 from liveness.template import similarity
-from tests.api.conftest import ALICE, BOB, World, colour_template, content_digest, picture_of, png
+from tests.api.conftest import World, content_digest, png
+from tests.api.scripted import ALICE, BOB, colour_template, picture_of
 from tests.api.test_liveness_sessions import code
 
 pytestmark = pytest.mark.service

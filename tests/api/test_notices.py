@@ -20,7 +20,8 @@ from sqlalchemy import text
 from api.interruptions import Interruptions
 from api.notices import APPLICATION_NAME, CONSENT_CHANNEL, Notices
 from api.rendering import Renderers, render_clip
-from tests.api.conftest import ALICE, Clock, World, owner_of, png, renderers
+from tests.api.conftest import Clock, World, owner_of, png, renderers
+from tests.api.scripted import ALICE
 from tests.api.test_clips import content, ordered, state
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code

@@ -56,8 +56,9 @@ from consent.offline import Holds, check_offline
 from consent.record import read_record
 from consent.terms import current
 from consent.tokens import UnverifiedToken
-from tests.api.conftest import ALICE, BOB, CONTRACT, Clock, World, colour_template, empty
+from tests.api.conftest import Clock, World, empty
 from tests.api.plain_word import A_DAY, NOTHING_CHOSEN, TEN_YEARS, Consent, Debts, Use
+from tests.api.scripted import ALICE, BOB, CONTRACT, colour_template
 
 pytestmark = pytest.mark.service
 

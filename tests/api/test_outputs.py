@@ -20,7 +20,8 @@ from likeness.generate import Clip
 from likeness.label import labelled
 from likeness.provenance import ManifestSigner, ManifestState, mark, new_authority, verify_clip
 from liveness.capture import Audio, RgbImage
-from tests.api.conftest import ALICE, BOB, World, content_digest, picture_of, png
+from tests.api.conftest import World, content_digest, png
+from tests.api.scripted import ALICE, BOB, picture_of
 from tests.api.test_consents import revoke
 from tests.api.test_gate import redeem
 from tests.api.test_liveness_sessions import code

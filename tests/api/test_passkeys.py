@@ -9,7 +9,8 @@ import pytest
 from api.browser_sessions import Kind
 from api.passkeys import MOST_PASSKEYS
 from tests.api.authenticator import Passkey, to_base64url
-from tests.api.conftest import BOB, World
+from tests.api.conftest import World
+from tests.api.scripted import BOB
 from tests.api.test_browser_sessions import (
     PERSON,
     STAFF,

@@ -15,8 +15,9 @@ from api.settings import Settings
 from api.sweeping import sweep
 from consent.keys import KeySet
 from consent.purge import LIMIT, TARGET, read_purge_receipt
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
 from tests.api.receiver import Receiver, receiver
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_clips import content, ordered, render, state
 from tests.api.test_consents import revoke
 from tests.api.test_gate import codes

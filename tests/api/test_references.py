@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from api.auth import Role
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.api.test_dpop import REDEEM, THIEF, Backend, bearer, studio  # noqa: F401 - a fixture
 from tests.api.test_liveness_sessions import code

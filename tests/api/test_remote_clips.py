@@ -35,7 +35,8 @@ from likeness.provenance import ManifestState, verify_clip
 from likeness.remote import Answer, Exchange
 from likeness.vendor_job import job_of
 from liveness.capture import RgbImage
-from tests.api.conftest import ALICE, BOB, Clock, World, picture_of, png, renderers
+from tests.api.conftest import Clock, World, png, renderers
+from tests.api.scripted import ALICE, BOB, picture_of
 from tests.api.test_clips import content, state
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code

@@ -21,7 +21,8 @@ from consent.evidence import verify_evidence
 from consent.record import ConsentRecord, ConsentState, Party, RevokedBy, read_record
 from consent.status_list import Status
 from consent.terms import Reader, current
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_authorities import (
     DAY,
     GONE,

@@ -14,7 +14,8 @@ from api.storage import Store
 from api.worker import Rhythm
 from api.written import verify_books
 from consent.errors import LedgerBroken
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE
 from tests.api.test_books import balance, figures, plant, sql
 from tests.api.test_consents import revoke
 from tests.api.test_gate import books, codes, permitted

@@ -19,7 +19,8 @@ from consent.keys import KeySet
 from consent.offline import Holds, HoldsNot, OfflineCode, check_offline
 from consent.status_list import LIST_SIZE, MEDIA_TYPE, MOST_USED, TTL, SignedStatusList, Status, read_list, sign_list
 from consent.tokens import UnverifiedToken
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.api.test_database import rolled_back
 from tests.api.test_liveness_sessions import code

@@ -17,7 +17,8 @@ from consent.gate import GateCode
 from consent.keys import KeySet
 from consent.ledger import verify_receipt
 from consent.record import read_record
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.api.test_gate import codes, permitted, redeem
 from tests.api.test_liveness_sessions import code

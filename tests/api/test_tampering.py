@@ -28,7 +28,8 @@ from consent.evidence import verify_evidence
 from consent.ledger import verify_receipt
 from consent.witness import NotCosigned, WitnessCode
 from consent.written import RESTORED, restored_digest
-from tests.api.conftest import ALICE, BOB, World, owner_of, png
+from tests.api.conftest import World, owner_of, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_audit import pack_of
 from tests.api.test_consent_life import agree
 from tests.api.test_consents import revoke

@@ -17,7 +17,8 @@ from api.service import Service
 from api.steps import Threads, follow
 from api.tables import ClipRow
 from consent.terms import Purpose
-from tests.api.conftest import ALICE, BOB, CONTRACT, World, colour_template, png, renderers
+from tests.api.conftest import World, png, renderers
+from tests.api.scripted import ALICE, BOB, CONTRACT, colour_template
 from tests.api.test_clips import ordered, state
 from tests.api.test_consents import revoke
 from tests.api.test_worker import count, until

@@ -20,7 +20,8 @@ from api.settings import Settings
 from api.shreds import Shredded, consent_event, read_shreds, write_down
 from api.sweeping import rewrap, sweep
 from api.tables import ConsentRow, DataKeyRow, SealedRow
-from tests.api.conftest import ALICE, BOB, Clock, World, png
+from tests.api.conftest import Clock, World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_database import rolled_back
 
 pytestmark = pytest.mark.service

@@ -27,7 +27,8 @@ from api.vendor_people import forget_due
 from likeness.backends import RemoteModel, cards
 from likeness.remote import Answer, Exchange, Mode
 from likeness.vendor_job import PEOPLE_MODES
-from tests.api.conftest import ALICE, BOB, Clock, World, png, renderers
+from tests.api.conftest import Clock, World, png, renderers
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_clips import content, state
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code

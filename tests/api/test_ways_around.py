@@ -26,16 +26,12 @@ from liveness.capture import RgbImage
 from liveness.digits import Language
 from liveness.evidence import FoundFace
 from tests.api.conftest import (
-    ALICE,
-    BOB,
-    CONTRACT,
     ColourEmbedder,
     ColourFinder,
     World,
-    colour_template,
-    picture_of,
     png,
 )
+from tests.api.scripted import ALICE, BOB, CONTRACT, colour_template, picture_of
 from tests.api.test_consents import revoke
 from tests.api.test_dpop import COMPLETE, REDEEM, THIEF, Backend, studio  # noqa: F401 - a fixture
 from tests.api.test_media import sound

@@ -17,7 +17,8 @@ from api.routes_ext_authz import PREFIX
 from consent.job import Job, job_of_request, job_sha256
 from mien import Gate, GateProblem, Permitted, ProofKey, Refused
 from mien.asgi import PermitRequired
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 from tests.conftest import ROOT

@@ -20,8 +20,9 @@ from api.auth import Role
 from api.settings import Settings
 from api.webhook_signing import OVERLAP, Secrets, rotated, secrets_from_bytes, secrets_to_bytes, signed_headers
 from api.webhooks import TRIES, Event, deliver
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
 from tests.api.receiver import Received, Receiver, receiver
+from tests.api.scripted import ALICE
 from tests.api.test_consents import revoke
 from tests.api.test_liveness_sessions import code
 

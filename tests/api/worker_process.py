@@ -19,14 +19,16 @@ from api.app import open_service
 from api.capacity import Machine, capacity_of
 from api.database import Database, new_engine
 from api.engines import Bounded, FaceEngines
+from api.examiner import Examiner, HandedIn, Judged
 from api.judge_process import Bounds, JudgeProcess
-from api.judging import Examiner, HandedIn, Judged, Judges
+from api.judging import Judges
 from api.remote_clips import open_remotes
 from api.service import log_to_stderr
 from api.settings import Settings
 from api.worker import Rhythm, Workshop, work
 from liveness.digits import Language
-from tests.api.conftest import ColourEmbedder, ColourFinder, ScriptedExaminer, renderers
+from tests.api.conftest import ColourFinder, renderers
+from tests.api.scripted import ColourEmbedder, ScriptedExaminer
 
 HOSTAGE = "tests.api.hostile_examiners:hostage"
 _SLOW_FRAME_S = 0.4

@@ -26,7 +26,8 @@ from clients.generate import typescript
 from consent.authority import SubjectAssurance
 from mien import ProofKey
 from mien.proof import ProofKey as Key
-from tests.api.conftest import ALICE, World, png
+from tests.api.conftest import World, png
+from tests.api.scripted import ALICE
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.service

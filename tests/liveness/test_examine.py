@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from api.engines import open_examining
+from api.examiner import HandedIn
 from api.judge_process import JudgeProcess
-from api.judging import HandedIn
 from api.settings import Settings
 from likeness.mesh import PortraitMesh, Pose
 from liveness import model_onnx

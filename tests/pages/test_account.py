@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.browser_sessions import new_start_code
-from tests.api.conftest import BOB
+from tests.api.scripted import BOB
 from tests.pages.conftest import FIRST_LOAD_MOST, Held, Site, first_load, looks_right
 
 pytestmark = [pytest.mark.browser, pytest.mark.service]

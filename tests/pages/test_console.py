@@ -21,8 +21,9 @@ from api.evidence import verify_evidence_file
 from api.pages import all_words
 from consent.authority_case import CaseStage
 from consent.gate import GateCode
-from tests.api.conftest import ALICE, BOB, World, png
+from tests.api.conftest import World, png
 from tests.api.receiver import receiver
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_authorities import begun, complete
 from tests.api.test_consents import revoke
 from tests.api.test_gate import permitted, redeem

@@ -32,8 +32,9 @@ from consent.gate import GateCode
 from consent.scope import ApprovalRule, Limits, Scope
 from consent.terms import Purpose
 from liveness.template import FaceTemplate, template
-from tests.api import conftest
-from tests.api.conftest import ALICE, BOB, START, png, renderers
+from tests.api import scripted
+from tests.api.conftest import START, png, renderers
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_authorities import granted
 from tests.api.test_representatives import given
 from tests.pages.conftest import FIRST_LOAD_MOST, Held, Site, first_load, looks_right
@@ -507,13 +508,13 @@ def test_a_check_of_somebody_else_renews_nothing(told: Callable[..., Told]) -> N
 @pytest.fixture
 def look_alikes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are told of here: templates are as long as models make them, and the index is there."""
-    narrow = conftest.colour_template
+    narrow = scripted.colour_template
 
     def wide(colour: tuple[int, int, int]) -> FaceTemplate:
         short = narrow(colour)
         return template(np.concatenate([short.vector, np.zeros(508, np.float32)]), contract_id=short.contract_id)
 
-    monkeypatch.setattr(conftest, "colour_template", wide)
+    monkeypatch.setattr(scripted, "colour_template", wide)
     assert prepare(database.owner_url, memory_mb=256) is None
 
 

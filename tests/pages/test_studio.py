@@ -24,7 +24,8 @@ from api.serve import start_worker
 from api.service import wall_clock
 from api.settings import Settings
 from consent.gate import GateCode
-from tests.api.conftest import ALICE, BOB, fresh_database, renderers
+from tests.api.conftest import fresh_database, renderers
+from tests.api.scripted import ALICE, BOB
 from tests.api.test_consents import revoke
 from tests.pages.conftest import (
     FIRST_LOAD_MOST,
