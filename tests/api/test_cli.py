@@ -15,6 +15,10 @@ from api.cli import _parser, main
 from api.service import wall_clock
 from api.settings import SETTINGS
 from consent.gate import GateCode
+from lab.simulate import simulate
+from liveness.challenge import asked
+from liveness.digits import Language
+from liveness.policy import SIMULATED
 from tests.conftest import ROOT
 
 DIGITS, TURNS = "480215", "left,right,left"
@@ -102,11 +106,20 @@ def test_missing_weights_are_said_with_what_to_do(tmp_path: Path, capfd: pytest.
 
 @pytest.fixture(scope="module")
 def take(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated person who does as asked, rendered once."""
+    """A simulated person who does as asked, rendered once, at half the size: the command's own is what the demo films."""
+    steps = asked(DIGITS, TURNS, language=Language.ENGLISH, policy=SIMULATED, now=wall_clock())
     out = tmp_path_factory.mktemp("takes") / "take.mp4"
-    with pytest.raises(SystemExit) as ended:
-        main(["simulate", str(out), "--digits", DIGITS, "--turns", TURNS, "--weights", str(weights)])
-    assert ended.value.code == 0
+    simulate(
+        out,
+        digits=DIGITS,
+        turns=steps.turns,
+        language=Language.ENGLISH,
+        portrait=None,
+        attack=None,
+        seed=1,
+        weights=weights,
+        size=(360, 640),
+    )
     return out
 
 

@@ -217,7 +217,7 @@ def test_simulated_people_get_there_as_the_guide_tells_to_try_it(
         camera = [sys.executable, "-m", "api.cli", "simulate", "{out}", "--digits", "{digits}", "--turns", "{turns}"]
         monkeypatch.setenv("MIEN_WEIGHTS", str(weights))
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        for language in ("python", "typescript"):
+        for language in ("python",):
             folder = tmp_path / language
             folder.mkdir()
             told_to_the_receipt(
