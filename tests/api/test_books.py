@@ -156,6 +156,7 @@ from api.settings import Settings
 from consent.terms import Purpose
 from liveness.digits import Language
 from tests.api.conftest import ColourFinder
+from tests.api.scripted import ColourEmbedder
 
 url, var, keys = sys.argv[1:]
 faces = FaceEngines(
