@@ -116,7 +116,7 @@ def house_app(app: procrastinate.App) -> procrastinate.App:
 async def take_over(app: procrastinate.App, silent_s: float) -> list[int]:
     """Put back the jobs of workers that were silent for so long; gives their ids. Which worker does it does not matter: it is
     one statement, so a job that another put back, and that runs again, is not put back twice."""
-    rows = await app.connector.execute_query_all_async(_TAKE_OVER, silent_s=silent_s)
+    rows = await app.connector.execute_query_all_async(_PUT_BACK, silent_s=silent_s, job_ids=[], tries=1)
     await app.job_manager.prune_stalled_workers(silent_s)
     return [int(row["id"]) for row in rows]
 
@@ -130,23 +130,33 @@ async def still_here(app: procrastinate.App, job_ids: list[int]) -> None:
 async def give_back(app: procrastinate.App, job_ids: list[int]) -> None:
     """Jobs of our own that were begun and are not finished: for somebody else, at once. It does not count as a try."""
     if job_ids:
-        await app.connector.execute_query_async(_GIVE_BACK, job_ids=job_ids)
+        await app.connector.execute_query_async(_PUT_BACK, silent_s=None, job_ids=job_ids, tries=0)
 
 
-_TAKE_OVER = """
-UPDATE procrastinate_jobs AS job SET status = 'todo', attempts = attempts + 1, worker_id = NULL
-WHERE status = 'doing' AND NOT EXISTS (
-    SELECT FROM procrastinate_workers AS worker
-    WHERE worker.id = job.worker_id AND worker.last_heartbeat >= now() - make_interval(secs => %(silent_s)s)
+_PUT_BACK = """
+WITH left_behind AS (
+    SELECT id, queueing_lock FROM procrastinate_jobs AS job
+    WHERE status = 'doing' AND (id = ANY(%(job_ids)s) OR %(silent_s)s::float8 IS NOT NULL AND NOT EXISTS (
+        SELECT FROM procrastinate_workers AS worker
+        WHERE worker.id = job.worker_id AND worker.last_heartbeat >= now() - make_interval(secs => %(silent_s)s::float8)
+    ))
+    FOR UPDATE
+), needless AS (
+    DELETE FROM procrastinate_jobs WHERE id IN (
+        SELECT left_behind.id FROM left_behind JOIN procrastinate_jobs AS waiting USING (queueing_lock)
+        WHERE waiting.status = 'todo'
+    )
+    RETURNING id
 )
+UPDATE procrastinate_jobs SET status = 'todo', attempts = attempts + %(tries)s, worker_id = NULL
+WHERE id IN (SELECT id FROM left_behind) AND id NOT IN (SELECT id FROM needless)
 RETURNING id
 """
+"""Of a kind of which only one may wait, such as keeping house, and of which one waits already, what was left behind is let go:
+put back it would be the second, which the database refuses, and with it all the others; left, it would keep out the one that
+waits."""
 
 _STILL_HERE = """
 UPDATE procrastinate_workers SET last_heartbeat = now()
 WHERE id IN (SELECT worker_id FROM procrastinate_jobs WHERE id = ANY(%(job_ids)s) AND status = 'doing')
-"""
-
-_GIVE_BACK = """
-UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE id = ANY(%(job_ids)s) AND status = 'doing'
 """

@@ -108,6 +108,43 @@ def test_a_job_given_back_was_no_try_and_one_of_a_silent_worker_is_taken_over_on
     assert told == [([], "doing", 0), ([], "todo", 0), ([], "doing", 0), ([1], "todo", 1), ([], "doing", 1)]
 
 
+@pytest.mark.parametrize("how", ["taken over", "given back"])
+def test_what_a_worker_left_goes_on_though_the_next_round_of_the_house_waits_already(world: World, how: str) -> None:
+    """Only one round may wait, and only one be under way: the one left behind must neither be put back nor stay."""
+    ordered(world, [world.token(world.consent(), "portrait")])
+
+    async def story() -> tuple[list[str], str]:
+        async with worker_app(world.service.database.conninfo).open_async() as app:
+            manager = app.job_manager
+
+            async def round_of_the_house() -> None:
+                await app.configure_task(
+                    "sweep", allow_unknown=True, queue="housekeeping", lock="sweep", queueing_lock="sweep"
+                ).defer_async(timestamp=1)
+
+            async def begun(queue: str) -> int:
+                job = await manager.fetch_job(queues=[queue], worker_id=await manager.register_worker())
+                assert job is not None
+                return job.id or 0
+
+            await round_of_the_house()
+            left = [await begun("housekeeping"), await begun("portrait")]
+            await round_of_the_house()
+            if how == "taken over":
+                await app.connector.execute_query_async(
+                    "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
+                )
+                assert await take_over(app, 60) == [left[1]]
+            else:
+                await give_back(app, left)
+            rows = await app.connector.execute_query_all_async("SELECT task_name, status FROM procrastinate_jobs")
+            await begun("portrait")
+            assert await begun("housekeeping") not in left
+            return sorted(row["task_name"] for row in rows), " ".join({row["status"] for row in rows})
+
+    assert asyncio.run(story()) == (["judge", "render", "sweep"], "todo")
+
+
 def test_of_several_workers_one_keeps_house_at_a_time(world: World, tmp_path: Path) -> None:
     session = world.session()
     with world.service.database.engine.begin() as connection:
